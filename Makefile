@@ -1,0 +1,57 @@
+# Everything a developer runs. `make demo` and `make test` do all their own set-up; a second run does none again.
+
+PYTHON ?= python3
+VENV   := .venv/bin
+SETUP  := @$(PYTHON) scripts/setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit test-native test-browser lint format bench wheel clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install all that the demo and the tests need, and no more
+	$(SETUP) python adapter chromium node
+
+demo: ## name the types of files with Magika's model, natively and in headless Chromium, and compare
+	$(SETUP) python adapter chromium node
+	@$(VENV)/python demos/magika/demo.py
+
+test: ## run all tests: without a device, natively, in the browser
+	$(SETUP) python adapter chromium node
+	@$(VENV)/python scripts/run_tests.py
+
+test-unit: ## run the tests that need no device
+	$(SETUP) python
+	@$(VENV)/python scripts/run_tests.py no-device
+
+test-native: ## run the tests that need a Vulkan adapter
+	$(SETUP) python adapter chromium
+	@$(VENV)/python scripts/run_tests.py native
+
+test-browser: ## run the tests in headless Chromium
+	$(SETUP) python adapter chromium node
+	@$(VENV)/python scripts/run_tests.py browser
+
+lint: ## check format, lint and types
+	$(SETUP) python lint
+	@$(VENV)/ruff format --check . && $(VENV)/ruff check . && $(VENV)/mypy
+
+format: ## format the code, and mend what ruff can
+	$(SETUP) python lint
+	@$(VENV)/ruff format . && $(VENV)/ruff check --fix .
+
+bench: ## measure against ONNX Runtime Web, side by side in Chromium
+	$(SETUP) python adapter chromium peers
+	@$(VENV)/python -m benchmarks.browser
+
+wheel: ## build the wheel into dist/
+	$(SETUP) python lint
+	@$(VENV)/python -m hatchling build -t wheel && ls -l dist/*.whl
+
+clean: ## remove what was built and cached, keep what was installed
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
+
+distclean: clean ## remove what was installed too
+	rm -rf .venv node_modules
