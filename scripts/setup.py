@@ -1,10 +1,10 @@
 """Set-up: bring this machine to where a make target can run, and do nothing when it already is.
 
-Enters: names of needs (`setup.py python node adapter chromium`). Leaves: a virtual environment in `.venv`, npm packages in
-`node_modules`, a Vulkan adapter and a Chromium on the system; or exit code 1 and one line that says what to install.
-Standard library only, any Python that can parse it: it runs before anything is installed. Each need is a row of `NEEDS`;
-what was done is stamped with a hash of what it was done from (pyproject.toml, package-lock.json, the drivers present), so
-a second run only compares hashes. The whole output of pip, npm and apt goes to build/setup.log.
+Enters: names of needs (`setup.py python node adapter chromium`). Leaves: a virtual environment in `.venv`, npm packages
+in `node_modules`, a Vulkan adapter and a Chromium on the system; or exit code 1 and one line that says what to install.
+Standard library only, any Python that can parse it: it runs before anything is installed. Each need is a row of
+`NEEDS`; what was done is stamped with a hash of what it was done from (pyproject.toml, package-lock.json, the drivers
+present), so a second run only compares hashes. The whole output of pip, npm and apt goes to build/setup.log.
 """
 
 from __future__ import annotations
@@ -152,7 +152,9 @@ def python_key(need: str) -> str:
 def install_python(need: str) -> None:
     if sys.version_info[:2] < MINIMUM_PYTHON:
         found = ".".join(map(str, sys.version_info[:3]))
-        raise SetupError(f"Python 3.11 or newer is needed, and {sys.executable} is {found}; run: make PYTHON=python3.12 …")
+        raise SetupError(
+            f"Python 3.11 or newer is needed, and {sys.executable} is {found}; try: make PYTHON=python3.12"
+        )
     if not VENV_PYTHON.exists():
         try:
             import ensurepip  # noqa: F401 - Debian ships it apart from Python itself
