@@ -1,7 +1,7 @@
 """Run the test tiers one after the other and say at the end how each went.
 
 Enters: names of tiers (all if none), and after `--` options for pytest. Leaves: pytest's own report of every tier, a
-table, and exit code 0 if all passed. A later tier runs even if an earlier one failed; a tier without tests is a failure.
+table, and exit code 0 if all passed. A later tier runs even if an earlier one failed; no tests at all is a failure.
 """
 
 from __future__ import annotations
