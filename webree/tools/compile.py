@@ -1,0 +1,117 @@
+"""`webree compile`: compile a model file to a module, which `webree run`, Python and a browser load.
+
+Enters: an ONNX file, or MLIR text or bytecode (linalg, TOSA, StableHLO, torch). Leaves: a `.vmfb` file with WGSL
+inside, and, if asked, every phase's MLIR and every kernel's WGSL. The work is `webree.compile`'s; this file only reads
+the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from webree.errors import UsageError, WebreeError
+from webree.tools.progress import Progress
+
+__all__ = ["EXAMPLES", "add_arguments", "add_compile_arguments", "parse_dims", "run"]
+
+EXAMPLES = """\
+profiles:
+  webgpu            the limits that every WebGPU adapter has (the default)
+  webgpu-software   the same limits, kernels shaped for adapters that compute on the CPU (lavapipe, SwiftShader)
+
+examples:
+  webree compile model.onnx -o model.vmfb
+  webree compile model.onnx -o model.vmfb --dim batch=1 --dim tokens=128
+  webree compile model.onnx -o model.vmfb --profile webgpu-software --progress
+  webree compile model.mlir -o model.vmfb --dump-wgsl shaders/ --dump-phases phases/
+  webree compile model.mlir --compile-to flow -o model.flow.mlir
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `webree compile`."""
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the model: .onnx, .mlir or .mlirbc")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="the module to write (default: MODEL with the ending .vmfb)"
+    )
+    parser.add_argument("--target", default="webgpu", help="what to compile for (default: webgpu)")
+    add_compile_arguments(parser)
+    parser.add_argument(
+        "--input-format", default="auto", metavar="NAME", help="onnx or mlir (default: look at the file)"
+    )
+    parser.add_argument("--entry-name", default="main", metavar="NAME", help="name of an ONNX model's function (main)")
+    parser.add_argument("--compile-to", metavar="PHASE", help="stop after this phase and write its MLIR")
+    parser.add_argument("--dump-phases", metavar="DIR", type=Path, help="write every phase's MLIR into this folder")
+    parser.add_argument("--dump-wgsl", metavar="DIR", type=Path, help="write every kernel's WGSL into this folder")
+    parser.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, help="show what is being done (default: on a terminal)"
+    )
+    parser.add_argument(
+        "--flag", action="append", default=[], metavar="FLAG", help="pass a flag to IREE's compiler (repeatable)"
+    )
+
+
+def add_compile_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that `run`, `benchmark` and `compile` share, as they compile model files too."""
+    parser.add_argument("--profile", metavar="NAME", help="limits and kernels to compile for (see below)")
+    parser.add_argument(
+        "--dim",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="bind a symbolic dimension of the model to a number (repeatable)",
+    )
+
+
+def parse_dims(words: Sequence[str]) -> dict[str, int]:
+    """`["batch=1"]` -> `{"batch": 1}`. Raises `UsageError` for anything else."""
+    dims: dict[str, int] = {}
+    for word in words:
+        name, _, number = word.rpartition("=")
+        if not name or not number.isdecimal():
+            raise UsageError(f"--dim {word}: write NAME=N with a whole number N, as in --dim batch=1")
+        if dims.setdefault(name, int(number)) != int(number):
+            raise UsageError(f"--dim {word}: {name} is already bound to {dims[name]}")
+    return dims
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compile and write the file; says its size and the time on standard error."""
+    model: Path = arguments.model
+    if not model.is_file():
+        raise UsageError(f"no model file at {model}")
+    ending = f".{arguments.compile_to}.mlir" if arguments.compile_to else ".vmfb"
+    output: Path = arguments.output or model.with_suffix(ending)
+    if output.resolve() == model.resolve():
+        raise UsageError(f"the output {output} would overwrite the model; choose another with -o")
+    dims = parse_dims(arguments.dim)
+
+    from webree.compiler.api import compile
+
+    show = sys.stderr.isatty() if arguments.progress is None else arguments.progress
+    start = time.monotonic()
+    with Progress(f"compiling {model.name}", on=show) as progress:
+        data = compile(
+            model,
+            input_format=arguments.input_format,
+            target=arguments.target,
+            profile=arguments.profile or "webgpu",
+            dims=dims,
+            entry_name=arguments.entry_name,
+            compile_to=arguments.compile_to,
+            dump_phases=arguments.dump_phases,
+            dump_wgsl=arguments.dump_wgsl,
+            progress=progress,
+            flags=arguments.flag,
+        )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_bytes(data)
+    except OSError as error:
+        raise WebreeError(f"cannot write {output}: {error.strerror}") from error
+    print(f"wrote {output}: {len(data):,} bytes in {time.monotonic() - start:.1f} s", file=sys.stderr)
+    return 0

@@ -1,0 +1,102 @@
+"""From a file that a user names to module bytes: a module is read as it is, a model is compiled once and kept.
+
+Enters: a path, and compile options. Leaves: the path of a module file. Compiled modules lie in the user's cache folder
+(`$XDG_CACHE_HOME/webree`, `~/.cache/webree`), named by a hash of the model (and of the weight files beside it), the
+options, and the versions of webree and its compiler; they are written under another name and then renamed, so that two
+runs at once are safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from webree.errors import UsageError
+from webree.tools.progress import Progress
+from webree.tools.site_parts import version
+
+__all__ = ["cache_folder", "is_model", "module_file"]
+
+_MODEL_ENDINGS = (".onnx", ".mlir", ".mlirbc", ".tflite", ".stablehlo")
+_CACHE_VERSION = 1
+_CHUNK_BYTES = 1 << 20
+
+
+def module_file(path: Path, *, profile: str, dims: Mapping[str, int], show_progress: bool | None = None) -> Path:
+    """The module of `path`: itself, or what it compiles to (a model's file ending says that it is one)."""
+    if not path.is_file():
+        raise UsageError(f"no module or model file at {path}")
+    if not is_model(path):
+        return path
+    cached = cache_folder() / f"{path.stem}-{_key(path, profile, dims)}.vmfb"
+    if cached.is_file():
+        return cached
+    from webree.compiler.api import compile
+
+    on = sys.stderr.isatty() if show_progress is None else show_progress
+    with Progress(f"compiling {path.name}", on=on) as progress:
+        data = compile(path, profile=profile, dims=dims, progress=progress)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=cached.parent, prefix=f".{path.stem}-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.replace(partial, cached)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+    return cached
+
+
+def is_model(path: Path) -> bool:
+    """True for files that must be compiled first."""
+    return path.suffix.lower() in _MODEL_ENDINGS
+
+
+def cache_folder() -> Path:
+    """Where compiled modules are kept; `WEBREE_CACHE` overrides the system's place."""
+    if chosen := os.environ.get("WEBREE_CACHE"):
+        return Path(chosen)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "webree"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "webree" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webree"
+
+
+def _key(path: Path, profile: str, dims: Mapping[str, int]) -> str:
+    hasher = hashlib.sha256()
+    facts = (_CACHE_VERSION, version(), metadata.version("iree-base-compiler"), profile)
+    hasher.update(repr((*facts, sorted(dims.items()))).encode())
+    for file in (path, *_weight_files(path)):
+        hasher.update(f"\0{file.name}\0".encode())
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                hasher.update(chunk)
+    for file in _compiler_files():  # in a checkout the version stays the same while the compiler changes
+        stat = file.stat()
+        hasher.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return hasher.hexdigest()[:24]
+
+
+def _weight_files(path: Path) -> Iterable[Path]:
+    """Files beside an ONNX model that hold its tensors."""
+    if path.suffix.lower() != ".onnx" or b"location" not in path.read_bytes():
+        return []
+    import onnx
+    from onnx.external_data_helper import _get_all_tensors, uses_external_data
+
+    tensors = [t for t in _get_all_tensors(onnx.load(path, load_external_data=False)) if uses_external_data(t)]
+    names = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    return [file for name in sorted(names) if (file := path.parent / name).is_file()]
+
+
+def _compiler_files() -> list[Path]:
+    package = Path(__file__).resolve().parent.parent
+    folders = (package / "compiler", package / "codegen_wgsl", package / "module")
+    return sorted(file for folder in folders for file in folder.rglob("*") if file.suffix in (".py", ".wgsl", ".json"))
