@@ -1,0 +1,73 @@
+"""What all tests share: the adapters to run on, and devices opened on them.
+
+Enters: the machine. Leaves: the fixtures `adapter_name` (every native test that takes it, or `device`, runs once on
+lavapipe and once on SwiftShader) and `device`. Chromium ships SwiftShader as a Vulkan driver; the loader is told of it
+here, before wgpu is imported, so that one process sees both. An adapter that is missing skips the test with the
+package that brings it; where CI is set, it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from webree.hal.device import AdapterInfo, Device
+from webree.hal.registry import create_driver
+from webree.waiting import run_sync
+
+SWIFTSHADER_DRIVER = "vk_swiftshader_icd.json"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FOLDERS = ("/usr/lib/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome")
+
+# Name in test ids -> (what the adapter's name contains, what brings it).
+ADAPTERS = {
+    "lavapipe": ("llvmpipe", "the package mesa-vulkan-drivers"),
+    "swiftshader": ("SwiftShader", "Chromium (its folder holds vk_swiftshader_icd.json)"),
+}
+
+
+def _swiftshader_driver() -> Path | None:
+    chosen = [os.environ.get("WEBREE_CHROMIUM"), *map(shutil.which, CHROMIUM_NAMES)]
+    folders = [Path(path).resolve().parent for path in chosen if path] + [Path(folder) for folder in CHROMIUM_FOLDERS]
+    return next((folder / SWIFTSHADER_DRIVER for folder in folders if (folder / SWIFTSHADER_DRIVER).is_file()), None)
+
+
+def _tell_the_vulkan_loader() -> None:
+    if "VK_ICD_FILENAMES" in os.environ or "VK_DRIVER_FILES" in os.environ:  # the caller wants just these drivers
+        return
+    driver = _swiftshader_driver()
+    if driver is not None:
+        others = [path for path in os.environ.get("VK_ADD_DRIVER_FILES", "").split(os.pathsep) if path]
+        os.environ["VK_ADD_DRIVER_FILES"] = os.pathsep.join(dict.fromkeys([*others, str(driver)]))
+
+
+_tell_the_vulkan_loader()
+
+
+def find_adapter(name: str) -> AdapterInfo:
+    """The adapter of a row of `ADAPTERS`; skips the test if it is not there (fails where CI is set)."""
+    part, source = ADAPTERS[name]
+    adapters = run_sync(create_driver("webgpu").adapters())
+    found = next((info for info in adapters if part in info.name), None)
+    if found is None:
+        message = f"no adapter named {part}; install {source}. There are: {[info.name for info in adapters]}"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    return found
+
+
+@pytest.fixture(scope="session", params=list(ADAPTERS))
+def adapter_name(request: pytest.FixtureRequest) -> str:
+    """`lavapipe`, then `swiftshader`."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def device(adapter_name: str) -> Iterator[Device]:
+    """A native WebGPU device on the adapter, shared by all tests of the session."""
+    opened = run_sync(create_driver("webgpu").open(find_adapter(adapter_name)))
+    yield opened
+    opened.close()
