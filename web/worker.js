@@ -1,0 +1,60 @@
+/**
+ * The worker that owns Python: loads Pyodide and the webree wheel, and answers the page's requests.
+ *
+ * Enters: messages `{id, method, args}` from webree.js, first of all `start`. Leaves: `{id, result}`, `{id, error}` with the
+ * Python error's class, text and status, and `{progress}` while something loads. What the methods do is Python:
+ * webree/browser/page.py inside the wheel.
+ */
+
+/** @typedef {{pyodideUrl: string, wheelUrl: string, jspi?: boolean}} StartOptions */
+
+/** @type {Promise<any> | null} */
+let started = null;
+
+/** @param {string} stage  @param {number} [loaded]  @param {number} [total] */
+function report(stage, loaded = 0, total = 0) {
+  postMessage({ progress: { stage, loaded, total } });
+}
+
+/** @param {StartOptions} options */
+async function start({ pyodideUrl, wheelUrl, jspi = true }) {
+  if (!jspi) {
+    // Pyodide looks for these; without them it runs as in a browser that has no JSPI.
+    delete (/** @type {any} */ (WebAssembly).Suspending);
+    delete (/** @type {any} */ (WebAssembly).promising);
+  }
+  report("python");
+  const { loadPyodide } = await import(new URL("pyodide.mjs", pyodideUrl).href);
+  const pyodide = await loadPyodide({ indexURL: pyodideUrl, packages: [] });
+  report("webree");
+  await pyodide.loadPackage(wheelUrl, { checkIntegrity: false, messageCallback: () => {} });
+  const page = pyodide.pyimport("webree.browser.page");
+  page.connect(report);
+  return page;
+}
+
+/** @param {any} result  @returns {Transferable[]} */
+function buffersIn(result) {
+  const found = new Set();
+  /** @param {any} value */
+  const visit = (value) => {
+    if (ArrayBuffer.isView(value)) found.add(value.buffer);
+    else if (value instanceof ArrayBuffer) found.add(value);
+    else if (value && typeof value === "object") Object.values(value).forEach(visit);
+  };
+  visit(result);
+  return [...found];
+}
+
+self.onmessage = async ({ data: { id, method, args } }) => {
+  try {
+    if (method === "start") started ??= start(args);
+    const page = await started;
+    const answer = method === "start" ? { result: null } : await page.answer.callKwargs(method, args, {});
+    postMessage({ id, ...answer }, buffersIn(answer));
+  } catch (error) {
+    // Not Python's: Pyodide or the wheel could not be loaded.
+    const message = error instanceof Error ? error.message : String(error);
+    postMessage({ id, error: { type: "Error", message, status: 2, trace: "" } });
+  }
+};

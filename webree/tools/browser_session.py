@@ -1,0 +1,273 @@
+"""A real browser with webree in it: headless Chromium, Pyodide in a module worker, and the runtime's wheel.
+
+Enters: Python text or a module's path, and inputs (NumPy arrays, bytes, plain values). Leaves: results, as NumPy arrays and
+plain values, or the errors that were raised in the browser, of the same class and with the same text. What is run is what a
+site is made of (web/webree.js, web/worker.js, the wheel), so tests of it are tests of the product.
+
+Playwright: https://playwright.dev/python/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from webree import errors
+from webree.errors import DeviceError, StatusCode, UsageError, WebreeError
+from webree.tools.serve import SiteServer
+from webree.tools.site_parts import pyodide_folder, runtime_wheel, web_folder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+__all__ = ["BrowserError", "BrowserSession", "chromium_flags", "find_chromium"]
+
+START_TIMEOUT_S = 120.0
+
+BACKGROUND_OFF = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--no-first-run",
+    "--disable-quic",
+)
+
+_PAGE = """<!doctype html><meta charset="utf-8"><title>webree session</title><link rel="icon" href="data:,">
+<script type="module">
+import * as webree from "/webree.js";
+globalThis.webree = webree;
+</script>"""
+
+
+class BrowserError(Exception):
+    """Python code in the browser raised something that is not webree's; the text is its traceback there."""
+
+
+def find_chromium(chosen: str | None = None) -> str:
+    """Path of the Chromium to start: `chosen`, `$WEBREE_CHROMIUM`, or the first of the usual names on PATH.
+
+    Raises `UsageError` that says what to install."""
+    name = chosen or os.environ.get("WEBREE_CHROMIUM")
+    for candidate in (name,) if name else ("chromium", "chromium-browser", "google-chrome", "chrome"):
+        if path := shutil.which(candidate):
+            return path
+    raise UsageError(
+        f"no browser named {name!r} was found"
+        if name
+        else "Chromium was not found on PATH; install it (Debian: `apt install chromium`) or set WEBREE_CHROMIUM to its path"
+    )
+
+
+def chromium_flags(adapter: str = "auto") -> list[str]:
+    """Command-line flags of Chromium: WebGPU on, background traffic off. `adapter`: auto, swiftshader."""
+    flags = ["--no-sandbox", "--enable-unsafe-webgpu", *BACKGROUND_OFF]
+    if adapter == "swiftshader":
+        flags.append("--use-webgpu-adapter=swiftshader")
+    return flags
+
+
+class BrowserSession:
+    """Chromium with one page, whose worker has Python with webree imported. A context manager.
+
+    Attributes:
+        server: its web server; `server.files` may be added to.
+        page: Playwright's page.
+    """
+
+    def __init__(
+        self,
+        *,
+        adapter: str = "swiftshader",
+        jspi: bool = True,
+        pyodide: Path | None = None,
+        chromium: str | None = None,
+    ) -> None:
+        self._pyodide = pyodide_folder(pyodide)
+        self._chromium = find_chromium(chromium)
+        self._adapter = adapter
+        self._jspi = jspi
+        self._count = 0
+        self._folder = tempfile.TemporaryDirectory(prefix="webree-")
+        self._wheel = runtime_wheel(Path(self._folder.name))
+        mounts = {"/": web_folder(), "/pyodide/": self._pyodide, f"/{self._wheel.name}": self._wheel}
+        self.server = SiteServer(mounts)
+        self._playwright: Any = None
+        self._browser: Any = None
+        self.page: Page
+
+    def start(self) -> BrowserSession:
+        """Start the server, the browser and Python in it. Raises `UsageError` if Playwright is missing, `DeviceError`
+        if the browser cannot be started."""
+        try:
+            from playwright.sync_api import Error, sync_playwright
+        except ImportError as error:
+            raise UsageError("Playwright is missing; run `pip install 'webree[tools]'`") from error
+        self.server.start()
+        self._playwright = sync_playwright().start()
+        try:
+            self._browser = self._playwright.chromium.launch(
+                executable_path=self._chromium, headless=True, args=chromium_flags(self._adapter)
+            )
+            self.page = self._browser.new_page()
+            self._open_page()
+        except Error as error:
+            self.close()
+            raise DeviceError(
+                f"cannot start {self._chromium}: {error.message}", status=StatusCode.UNAVAILABLE
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _open_page(self) -> None:
+        self.server.files["/session.html"] = _PAGE.encode()
+        self.page.set_default_timeout(START_TIMEOUT_S * 1000)
+        self.page.goto(f"{self.server.url}session.html")
+        self.page.wait_for_function("globalThis.webree !== undefined")
+        self.page.evaluate(
+            "options => { webree.configure(options); }",
+            {"wheelUrl": f"{self.server.url}{self._wheel.name}", "jspi": self._jspi},
+        )
+
+    def close(self) -> None:
+        """End the browser and the server. Safe to call twice."""
+        browser, self._browser = self._browser, None
+        playwright, self._playwright = self._playwright, None
+        if browser is not None:
+            browser.close()
+        if playwright is not None:
+            playwright.stop()
+        self.server.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> BrowserSession:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def serve(self, name: str, data: bytes | memoryview) -> str:
+        """Make bytes reachable for the page; returns their URL."""
+        self.server.files[f"/{name}"] = data
+        return f"{self.server.url}{name}"
+
+    def run(self, code: str, **inputs: Any) -> Any:
+        """Run Python text in the browser, `inputs` being its globals (top-level `await` works; globals stay until the
+        session ends); the value of the last expression.
+
+        Bytes and NumPy arrays arrive as JavaScript typed arrays, anything else through JSON. Results: typed arrays come
+        back as flat NumPy arrays, arrays of webree as NumPy arrays of their shape.
+
+        Raises what was raised there: webree's errors as themselves, all others as `BrowserError`."""
+        return self._ask("runPython", code, inputs)
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        self._count += 1
+        parts: list[bytes] = []
+        message = json.dumps([_packed(argument, parts) for argument in arguments])
+        request, reply = f"/ask/{self._count}", f"/answer/{self._count}"
+        self.server.files[request] = b"".join(parts)
+        self.server.accepts.add(reply)
+        try:
+            answer = self.page.evaluate(_ASK, [function, message, request, reply])
+            data = self.server.posted.pop(reply, b"")
+        finally:
+            del self.server.files[request]
+            self.server.accepts.discard(reply)
+        if "error" in answer:
+            raise _error(answer["error"])
+        return _unpacked(json.loads(answer["result"]), data)
+
+
+_ASK = """async ([name, message, request, reply]) => {
+    const types = {int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array, int32: Int32Array,
+        uint32: Uint32Array, float32: Float32Array, float64: Float64Array, int64: BigInt64Array, uint64: BigUint64Array,
+        bool: Uint8Array, float16: globalThis.Float16Array ?? Uint16Array};
+    const body = message.includes('"$bytes"') ? await (await fetch(request)).arrayBuffer() : null;
+    const unpack = (value) => {
+        if (Array.isArray(value)) return value.map(unpack);
+        if (value === null || typeof value !== "object") return value;
+        if ("$bytes" in value) return new types[value.dtype](body.slice(...value.$bytes));
+        return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unpack(item)]));
+    };
+    const parts = [];
+    let size = 0;
+    const pack = (value) => {
+        if (typeof value === "bigint") return {$bigint: String(value)};
+        if (typeof value === "number" && !Number.isFinite(value)) return {$float: String(value)};
+        if (Array.isArray(value)) return value.map(pack);
+        if (value === null || typeof value !== "object") return value ?? null;
+        if (value instanceof ArrayBuffer) value = new Uint8Array(value);
+        if (ArrayBuffer.isView(value)) {
+            parts.push(value);
+            size += value.byteLength;
+            return {$bytes: [size - value.byteLength, size], dtype: value.constructor.name};
+        }
+        return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, pack(item)]));
+    };
+    try {
+        const result = pack(await webree[name](...unpack(JSON.parse(message))));
+        if (parts.length) await fetch(reply, {method: "POST", body: new Blob(parts)});
+        return {result: JSON.stringify(result)};
+    } catch (error) {
+        const {kind = error.name, message: text, status = 2, trace = error.stack, expected = false} = error;
+        return {error: {kind, message: text, status, trace: String(trace), expected}};
+    }
+}"""
+
+
+def _packed(value: Any, parts: list[bytes]) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _packed(item, parts) for key, item in value.items()}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _kept(bytes(value), "uint8", parts)
+    if hasattr(value, "dtype") and hasattr(value, "tobytes"):
+        return _kept(value.tobytes(), str(value.dtype), parts)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_packed(item, parts) for item in value]
+    return value
+
+
+def _kept(data: bytes, dtype: str, parts: list[bytes]) -> dict[str, Any]:
+    start = sum(map(len, parts))
+    parts.append(data)
+    return {"$bytes": [start, start + len(data)], "dtype": dtype}
+
+
+def _unpacked(value: Any, data: bytes) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(item, data) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$bigint" in value:
+        return int(value["$bigint"])
+    if "$float" in value:
+        return float(value["$float"].replace("Infinity", "inf"))
+    if "$bytes" in value:
+        import numpy
+
+        dtype = value["dtype"].replace("Clamped", "").replace("Big", "").removesuffix("Array").lower()
+        return numpy.frombuffer(data[slice(*value["$bytes"])], dtype)
+    entries = {key: _unpacked(item, data) for key, item in value.items()}
+    if entries.keys() == {"data", "shape", "dtype"}:
+        return entries["data"].view(entries["dtype"]).reshape(entries["shape"])
+    return entries
+
+
+def _error(description: Mapping[str, Any]) -> Exception:
+    kind = getattr(errors, description["kind"], None)
+    if description["expected"] and isinstance(kind, type) and issubclass(kind, WebreeError):
+        error: WebreeError = kind.__new__(kind)
+        WebreeError.__init__(error, description["message"], status=StatusCode(description["status"]))
+        return error
+    return BrowserError(description["trace"] or description["message"])
