@@ -20,7 +20,7 @@ from webree.errors import UsageError
 from webree.tools.progress import Progress
 from webree.tools.site_parts import version
 
-__all__ = ["cache_folder", "is_model", "module_file"]
+__all__ = ["cache_folder", "is_model", "module_file", "require_file"]
 
 _MODEL_ENDINGS = (".onnx", ".mlir", ".mlirbc", ".tflite", ".stablehlo")
 _CACHE_VERSION = 1
@@ -29,8 +29,7 @@ _CHUNK_BYTES = 1 << 20
 
 def module_file(path: Path, *, profile: str, dims: Mapping[str, int], show_progress: bool | None = None) -> Path:
     """The module of `path`: itself, or what it compiles to (a model's file ending says that it is one)."""
-    if not path.is_file():
-        raise UsageError(f"no module or model file at {path}")
+    require_file(path)
     if not is_model(path):
         return path
     cached = cache_folder() / f"{path.stem}-{_key(path, profile, dims)}.vmfb"
@@ -51,6 +50,13 @@ def module_file(path: Path, *, profile: str, dims: Mapping[str, int], show_progr
         Path(partial).unlink(missing_ok=True)
         raise
     return cached
+
+
+def require_file(path: Path) -> None:
+    """Raises `UsageError` if there is no such file."""
+    if not path.is_file():
+        what = "is a folder, not a module or model file" if path.is_dir() else "no such module or model file"
+        raise UsageError(f"{path}: {what}")
 
 
 def is_model(path: Path) -> bool:
