@@ -1,0 +1,84 @@
+"""webree compiles machine-learning models to WebGPU and runs them from Python, natively and in the browser.
+
+    import webree
+
+    module = webree.load("model.vmfb")         # in a browser: await webree.load_async("model.vmfb")
+    result = module.main(array)                #               await module.main_async(array)
+
+Enters: nothing; names are imported when first used, so that `import webree` costs almost nothing and never touches the
+compiler, NumPy or a GPU library. Leaves: the public API.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from webree.api import compile, devices, devices_async, load, load_async
+    from webree.array import Array, DeviceArray
+    from webree.errors import (
+        CompileError,
+        DeviceError,
+        InvocationError,
+        ModuleError,
+        StatusCode,
+        UsageError,
+        WebreeError,
+    )
+    from webree.hal.device import AdapterInfo
+    from webree.module_api import Function, Module
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdapterInfo",
+    "Array",
+    "CompileError",
+    "DeviceArray",
+    "DeviceError",
+    "Function",
+    "InvocationError",
+    "Module",
+    "ModuleError",
+    "StatusCode",
+    "UsageError",
+    "WebreeError",
+    "compile",
+    "devices",
+    "devices_async",
+    "load",
+    "load_async",
+]
+
+_HOMES = {
+    "AdapterInfo": "webree.hal.device",
+    "Array": "webree.array",
+    "CompileError": "webree.errors",
+    "DeviceArray": "webree.array",
+    "DeviceError": "webree.errors",
+    "Function": "webree.module_api",
+    "InvocationError": "webree.errors",
+    "Module": "webree.module_api",
+    "ModuleError": "webree.errors",
+    "StatusCode": "webree.errors",
+    "UsageError": "webree.errors",
+    "WebreeError": "webree.errors",
+    "compile": "webree.api",
+    "devices": "webree.api",
+    "devices_async": "webree.api",
+    "load": "webree.api",
+    "load_async": "webree.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'webree' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

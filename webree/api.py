@@ -1,0 +1,234 @@
+"""The public functions: `load`, `load_async`, `compile`, `devices`.
+
+Enters: a module file (path, URL, bytes, JavaScript buffer) and a choice of device. Leaves: a `Module`, ready to be
+called: its constants are on the way to the device and its kernels are compiled. Natively the file is mapped, not read;
+in the browser it stays in JavaScript's memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from webree.device_choice import DeviceName, choose_device, list_devices, lock_of
+from webree.errors import CompileError, DeviceError, ModuleError, StatusCode, UsageError, WebreeError
+from webree.hal.device import AdapterInfo, Device
+from webree.hal.registry import IN_BROWSER
+from webree.module.source import ByteSource, MemorySource
+from webree.module_api import Module, locked
+from webree.signature import parse_signature
+from webree.waiting import Suspendable, run_async, run_sync
+
+if TYPE_CHECKING:
+    from webree.module.reader import ModuleFile
+    from webree.parameters.archive import Parameters
+    from webree.vm.context import Context
+    from webree.vm.modules.hal import HalModule
+    from webree.vm.native import NativeModule
+
+__all__ = ["compile", "devices", "devices_async", "load", "load_async"]
+
+Progress = Callable[[int, int], None]
+
+
+def load(source: Any, *, device: DeviceName = "auto", parameters: Parameters | None = None) -> Module:
+    """Load a module and make it ready to be called.
+
+    Args:
+        source: path of a `.vmfb` file, or its bytes in anything with the buffer protocol.
+        device: `"auto"` (hardware before software), a driver's name (`"webgpu"`), a part of an adapter's name, an
+            adapter of `devices()`, or a device of another module (`module.device`). Modules that name the same adapter
+            share one device.
+        parameters: files with weights that were kept out of the module: a path for all of them, or a mapping from
+            parameter scope to path (`.safetensors` or `.irpa`).
+
+    Raises `ModuleError` for a missing, damaged or unsupported file, `DeviceError` if there is no such device or the
+    module needs what the device does not have. In a browser this needs JSPI; `load_async` does not.
+    """
+    return run_sync(_load(source, device, parameters, None))
+
+
+async def load_async(
+    source: Any, *, device: DeviceName = "auto", parameters: Parameters | None = None, progress: Progress | None = None
+) -> Module:
+    """As `load`, as a coroutine. `source` may also be a URL, or a JavaScript ArrayBuffer or Uint8Array.
+
+    `progress` is called with bytes loaded and bytes in all (0 if unknown) while a URL is fetched in the browser.
+    """
+    if not IN_BROWSER and _is_url(source):
+        import asyncio
+
+        source = await asyncio.to_thread(_download, source)
+    return await run_async(_load(source, device, parameters, progress))
+
+
+def devices(driver: str | None = None) -> list[AdapterInfo]:
+    """Adapters of one driver, or of all that are installed: those that `"auto"` prefers first."""
+    return run_sync(list_devices(driver))
+
+
+async def devices_async(driver: str | None = None) -> list[AdapterInfo]:
+    """As `devices`, as a coroutine."""
+    return await run_async(list_devices(driver))
+
+
+def compile(source: str | os.PathLike[str] | bytes, **options: Any) -> bytes:
+    """Compile a model to a module: bytes to be written to a `.vmfb` file, or passed to `load`.
+
+    `source` is a path of an ONNX or MLIR file, or its contents; see `webree.compiler.api.compile` for the options
+    (`target`, `profile`, `dims`, `progress`, …). Needs `pip install "webree[compiler]"`.
+
+    Raises `CompileError` with the operation and its place in the model.
+    """
+    try:
+        from webree.compiler.api import compile as compile_model
+    except ImportError as error:
+        raise CompileError(
+            f'the compiler is not installed ({error}); install it with: pip install "webree[compiler]"',
+            status=StatusCode.UNAVAILABLE,
+        ) from error
+    module: bytes = compile_model(source, **options)
+    return module
+
+
+# --- From a name to bytes -----------------------------------------------------------------------------------------
+
+
+def _open_source(source: Any, progress: Progress | None) -> Suspendable[tuple[ByteSource, str]]:
+    """The bytes, and what to call them in messages ("" for bytes given by the caller)."""
+    if isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source)
+        if IN_BROWSER and (_is_url(name) or not os.path.exists(name)):
+            from webree.hal_webgpu.browser import fetch
+
+            return (yield from fetch(name, progress)), name
+        if _is_url(name):
+            return MemorySource(_download(name)), name
+        return map_file(name), name
+    if IN_BROWSER:
+        from webree.hal_webgpu.browser import from_js, is_js_array
+
+        if is_js_array(source):
+            return from_js(source)[0], ""
+    try:
+        return MemorySource(source), ""
+    except TypeError:
+        pass
+    if all(hasattr(source, name) for name in ("size", "read", "slice")):
+        return source, ""
+    raise UsageError(
+        f"a module is loaded from a path, a URL, bytes or a JavaScript buffer, found a {type(source).__name__}"
+    )
+
+
+def map_file(path: str | os.PathLike[str]) -> ByteSource:
+    """A file's bytes, mapped. Raises `ModuleError` that says why it cannot be read."""
+    import mmap
+
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise ModuleError("the file is empty", where=os.fspath(path))
+            return MemorySource(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModuleError(f"cannot read the file: {reason}", where=str(path), status=StatusCode.NOT_FOUND) from error
+
+
+def _is_url(source: object) -> bool:
+    return isinstance(source, str) and source.partition("://")[0] in ("http", "https", "blob", "data", "file")
+
+
+def _download(url: str) -> bytes:
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url) as response:
+            data: bytes = response.read()
+    except (OSError, ValueError) as error:
+        raise ModuleError(f"cannot download: {error}", where=url, status=StatusCode.NOT_FOUND) from error
+    return data
+
+
+# --- From bytes to a module ---------------------------------------------------------------------------------------
+
+
+def _load(
+    source: Any, device: DeviceName, parameters: Parameters | None, progress: Progress | None
+) -> Suspendable[Module]:
+    from webree.module.reader import read_module
+
+    data, name = yield from _open_source(source, progress)
+    try:
+        file = read_module(data)
+        signatures = {
+            export.name: parse_signature(
+                export.name,
+                file.signatures[export.ordinal].calling_convention.text,
+                file.signatures[export.ordinal].attributes,
+            )
+            for export in file.exports
+            if export.ordinal < len(file.signatures) and _is_callable(export.name)
+        }
+        chosen = yield from choose_device(device)
+        context = yield from locked(lock_of(chosen.device), _instantiate(file, chosen.device, parameters))
+    except ModuleError as error:
+        if not name:
+            raise
+        raise ModuleError(str(error), where=name, status=error.status) from error
+    return Module(file.name, context, chosen, signatures)
+
+
+def _is_callable(name: str) -> bool:
+    return name not in ("__init", "__deinit", "__notify")
+
+
+def _instantiate(file: ModuleFile, device: Device, parameters: Parameters | None) -> Suspendable[Context]:
+    from webree.vm.context import Context
+    from webree.vm.modules.hal import HalModule
+
+    hal = HalModule([device])
+    try:
+        context = yield from Context.create(file, [hal, *_other_modules(file, parameters)])
+    except WebreeError as error:
+        if error.status in (StatusCode.INCOMPATIBLE, StatusCode.UNAVAILABLE) and hal.queries:
+            raise DeviceError(_explain(hal, device, error), status=StatusCode.INCOMPATIBLE) from error
+        raise
+    kernels = device.ready()
+    if kernels is not None:
+        try:
+            yield kernels
+        except BaseException:
+            context.close()
+            raise
+    return context
+
+
+def _other_modules(file: ModuleFile, parameters: Parameters | None) -> Sequence[NativeModule]:
+    """Modules beyond `hal` that the program imports from."""
+    wanted = {imported.module for imported in file.imports}
+    modules: list[NativeModule] = []
+    if "io_parameters" in wanted:
+        from webree.parameters.archive import open_parameters
+        from webree.vm.modules.io_parameters import IoParametersModule
+
+        modules.append(IoParametersModule(open_parameters(parameters)))
+    if "check" in wanted:
+        from webree.vm.modules.check import CheckModule
+
+        modules.append(CheckModule())
+    return modules
+
+
+def _explain(hal: HalModule, device: Device, error: WebreeError) -> str:
+    """What the program asked for in vain while it looked for a device."""
+    ids = [key for category, key in hal.queries if category == "hal.device.id"]
+    formats = [key for category, key in hal.queries if category == "hal.executable.format"]
+    asked = " or ".join(repr(name) for name in dict.fromkeys(ids)) or "any device"
+    kernels = f" with kernels in format {' or '.join(dict.fromkeys(formats))}" if formats else ""
+    return (
+        f"the module was compiled for device {asked}{kernels}; this device is {device.id!r} and takes "
+        f"{', '.join(device.executable_formats)}. Compile the model for it with: webree compile MODEL --target "
+        f"{device.id} (the program said: {error})"
+    )

@@ -1,0 +1,240 @@
+"""Loaded modules and their functions, as users hold them.
+
+Enters: a VM context on a device. Leaves: `Module`, whose functions are attributes, and `Function`, which is called like
+a Python function, with a coroutine twin of the same name and `_async` (see webree/waiting.py: one body serves both).
+
+Calls of one module take turns while their host program runs, so that programs with state stay right however many calls
+are in flight; the device works on all of them in that order, and each waits for its own results only.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from webree.array import DeviceArray
+from webree.device_choice import Chosen, Turns, lock_of
+from webree.dtypes import DType, by_name
+from webree.errors import InvocationError, StatusCode
+from webree.hal.fence import Fence, FenceWait
+from webree.marshal import encode_arguments, read_back, to_device, wrap
+from webree.signature import Signature
+from webree.waiting import Suspendable, run_async, run_sync
+
+if TYPE_CHECKING:
+    from webree.hal.device import Device
+    from webree.vm.context import Context
+    from webree.vm.context import Function as VmFunction
+
+__all__ = ["Function", "Module"]
+
+T = TypeVar("T")
+
+_ASYNC = "_async"
+
+
+class Module:
+    """A module loaded on a device; made by `webree.load` and `webree.load_async`.
+
+    Its functions are attributes (`module.main(x)`, `await module.main_async(x)`) and items (`module["main"]`). It is a
+    context manager; `close()` frees what it holds on the device. Safe to use from several threads and tasks.
+
+    Attributes:
+        name: the module's own name.
+        device: the device it runs on; `device.info` says which adapter that is.
+        device_reason: why this device was taken.
+        functions: the exported functions by name, without the module's internal ones.
+    """
+
+    def __init__(self, name: str, context: Context, chosen: Chosen, signatures: Mapping[str, Signature]) -> None:
+        self.name = name
+        self.device: Device = chosen.device
+        self.device_reason = chosen.reason
+        self._context: Context | None = context
+        self._turns = Turns()
+        self._lock = lock_of(chosen.device)
+        self._all = {name: Function(self, signature, context.exports[name]) for name, signature in signatures.items()}
+        self.functions: Mapping[str, Function] = MappingProxyType(
+            {name: function for name, function in self._all.items() if not _is_internal(name)}
+        )
+
+    def __getitem__(self, name: str) -> Function:
+        """The function of that name, also an internal one. Raises `InvocationError` with the names there are."""
+        function = self._all.get(name)
+        if function is None:
+            raise InvocationError(self._no_function(name), status=StatusCode.NOT_FOUND)
+        return function
+
+    def __getattr__(self, name: str) -> Any:
+        functions: Mapping[str, Function] = self.__dict__.get("_all", {})
+        if name in functions:
+            return functions[name]
+        if name.endswith(_ASYNC) and (plain := name.removesuffix(_ASYNC)) in functions:
+            return functions[plain].call_async
+        if name.startswith("__") or not functions:
+            raise AttributeError(name)
+        raise UnknownFunctionError(self._no_function(name))
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.functions, *(name + _ASYNC for name in self.functions)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.functions)
+
+    def __enter__(self) -> Module:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def to_device(self, value: Any, dtype: str | None = None) -> DeviceArray:
+        """Copy an array, a number or a nested list to this module's device, to be passed to calls many times.
+
+        `dtype` is a NumPy name; numbers and lists are float32 without it, arrays keep theirs. Returns at once."""
+        element: DType | None = None
+        if dtype is not None:
+            try:
+                element = by_name(dtype)
+            except KeyError:
+                raise InvocationError(f"to_device: unknown dtype {dtype!r}") from None
+        self._check_open()
+        with self._lock:
+            array: DeviceArray = wrap(to_device(value, self.device, element))
+        return array
+
+    def close(self) -> None:
+        """Run the module's clean-up and free its memory. Later calls raise `InvocationError`. Safe to call twice."""
+        context, self._context = self._context, None
+        if context is not None:
+            with self._lock:
+                context.close()
+
+    def _check_open(self) -> None:
+        if self._context is None:
+            raise InvocationError(f"module {self.name!r} is closed", status=StatusCode.FAILED_PRECONDITION)
+
+    def _no_function(self, name: str) -> str:
+        near = get_close_matches(name.removesuffix(_ASYNC), self.functions, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        return f"module {self.name!r} has no function {name!r}{hint}; it has: {', '.join(self.functions) or 'none'}"
+
+    def __repr__(self) -> str:
+        state = "closed" if self._context is None else f"on {self.device.info.name}"
+        lines = "".join(f"\n  {function.signature}" for function in self.functions.values())
+        return f"<webree.Module {self.name!r} {state}>{lines}"
+
+
+class UnknownFunctionError(InvocationError, AttributeError):
+    """An `InvocationError` that `hasattr` and `getattr` understand as well."""
+
+
+class Function:
+    """An exported function. Call it with inputs by position or by name.
+
+    Inputs: NumPy arrays, anything with the buffer protocol, JavaScript typed arrays, `webree.Array`,
+    `webree.DeviceArray`; numbers and nested lists, which are converted to the declared type. Arrays must have the
+    declared type, rank and static dimensions. Every input is copied to the device unless it is there already.
+
+    Returns None, the one output, or a tuple of outputs: NumPy arrays where NumPy can be imported, else `webree.Array`;
+    numbers as Python numbers. The caller owns them.
+
+    Raises `InvocationError` for wrong inputs and for what the program itself refuses, `DeviceError` if the device
+    fails.
+
+    Attributes:
+        name: the export's name.
+        signature: names, types and dimensions (None: dynamic) of inputs and outputs.
+    """
+
+    def __init__(self, module: Module, signature: Signature, vm_function: VmFunction) -> None:
+        self._module = module
+        self._vm_function = vm_function
+        self.signature = signature
+        self.name = self.__name__ = self.__qualname__ = signature.name
+        self.__doc__ = f"{signature}\n\n{signature.declaration}".rstrip()
+
+    def __call__(self, *inputs: Any, **named_inputs: Any) -> Any:
+        """Call and wait for the results. In a browser this needs JSPI; `call_async` does not."""
+        return run_sync(self._steps(inputs, named_inputs, keep=False))
+
+    async def call_async(self, *inputs: Any, **named_inputs: Any) -> Any:
+        """As the call itself, as a coroutine; any number may be in flight."""
+        return await run_async(self._steps(inputs, named_inputs, keep=False))
+
+    def on_device(self, *inputs: Any, **named_inputs: Any) -> Any:
+        """As the call itself, but tensors among the results stay on the device, as `DeviceArray`s, and nothing waits
+        for the device unless the program itself must."""
+        return run_sync(self._steps(inputs, named_inputs, keep=True))
+
+    async def on_device_async(self, *inputs: Any, **named_inputs: Any) -> Any:
+        """As `on_device`, as a coroutine."""
+        return await run_async(self._steps(inputs, named_inputs, keep=True))
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        names = [parameter.name for parameter in self.signature.inputs]
+        if not all(name.isidentifier() for name in names):
+            kind = inspect.Parameter.POSITIONAL_ONLY
+            names = [name if name.isidentifier() else f"input{position}" for position, name in enumerate(names)]
+        types = [str(parameter.type) for parameter in self.signature.inputs]
+        outputs = ", ".join(str(parameter.type) for parameter in self.signature.outputs)
+        return inspect.Signature(
+            [inspect.Parameter(name, kind, annotation=text) for name, text in zip(names, types, strict=True)],
+            return_annotation=outputs or None,
+        )
+
+    def __repr__(self) -> str:
+        return f"<webree.Function {self.signature}>"
+
+    def _steps(self, inputs: tuple[Any, ...], named: Mapping[str, Any], keep: bool) -> Suspendable[Any]:
+        return locked(self._module._lock, self._call(inputs, named, keep))
+
+    def _call(self, inputs: tuple[Any, ...], named: Mapping[str, Any], keep: bool) -> Suspendable[Any]:
+        module = self._module
+        module._check_open()
+        arguments = encode_arguments(self.signature, inputs, named, module.device)
+        done = Fence() if self.signature.has_fences else None
+        if done is not None:
+            arguments += (None, done)
+        turn = yield from module._turns.take()
+        try:
+            module._check_open()
+            results = yield from self._vm_function.invoke(arguments)
+        finally:
+            turn.signal()
+        del arguments  # the inputs' memory goes back to the pool before the outputs are waited for
+        if done is not None:
+            if done.pending:
+                yield FenceWait(done)
+            done.check()
+        values = [wrap(value) for value in results] if keep else (yield from read_back(results))
+        if not values:
+            return None
+        return values[0] if len(values) == 1 else tuple(values)
+
+
+def locked(lock: threading.RLock, steps: Suspendable[T]) -> Suspendable[T]:
+    """Run every step under the lock, and wait without it."""
+    try:
+        with lock:
+            wait = next(steps)
+        while True:
+            try:
+                result = yield wait
+            except BaseException as error:
+                with lock:
+                    wait = steps.throw(error)
+            else:
+                with lock:
+                    wait = steps.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def _is_internal(name: str) -> bool:
+    return name.startswith("__") or "$" in name
