@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections import deque
 
 from webree.errors import DeviceError, StatusCode
-from webree.hal.buffer import Allocation
-from webree.hal.device import Counters
+from webree.hal.buffer import Allocation, Buffer
+from webree.hal.device import Counters, Device
 from webree.hal_webgpu.backend import Backend
 
-__all__ = ["BufferPool", "PooledAllocation", "size_class"]
+__all__ = ["BufferPool", "PooledAllocation", "buffer_handle", "closed_buffer", "size_class"]
 
 MINIMUM_BYTES = 256
 KEPT_FREE_BYTES = 64 << 20
@@ -50,6 +50,20 @@ class PooledAllocation(Allocation):
 
     def __del__(self) -> None:
         self.release()
+
+
+def buffer_handle(device: Device, buffer: Buffer) -> int:
+    """The backend's buffer behind a buffer. Raises `DeviceError` if it is closed or another device's."""
+    allocation = buffer.allocation
+    if buffer.device is not device or not isinstance(allocation, PooledAllocation):
+        raise DeviceError("a buffer of another device", status=StatusCode.INVALID_ARGUMENT)
+    if not allocation.handle:
+        raise closed_buffer()
+    return allocation.handle
+
+
+def closed_buffer() -> DeviceError:
+    return DeviceError("a buffer was used after it was closed", status=StatusCode.FAILED_PRECONDITION)
 
 
 class BufferPool:
