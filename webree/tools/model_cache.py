@@ -20,7 +20,7 @@ from webree.errors import UsageError
 from webree.tools.progress import Progress
 from webree.tools.site_parts import version
 
-__all__ = ["cache_folder", "is_model", "module_file", "require_file"]
+__all__ = ["cache_folder", "cache_key", "is_model", "module_file", "require_file"]
 
 _MODEL_ENDINGS = (".onnx", ".mlir", ".mlirbc", ".tflite", ".stablehlo")
 _CACHE_VERSION = 1
@@ -32,7 +32,7 @@ def module_file(path: Path, *, profile: str, dims: Mapping[str, int], show_progr
     require_file(path)
     if not is_model(path):
         return path
-    cached = cache_folder() / f"{path.stem}-{_key(path, profile, dims)}.vmfb"
+    cached = cache_folder() / f"{path.stem}-{cache_key(path, profile, dims)}.vmfb"
     if cached.is_file():
         return cached
     from webree.compiler.api import compile
@@ -75,7 +75,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webree"
 
 
-def _key(path: Path, profile: str, dims: Mapping[str, int]) -> str:
+def cache_key(path: Path, profile: str, dims: Mapping[str, int]) -> str:
+    """A hash of everything that the module depends on: the model and its weight files, options, versions."""
     hasher = hashlib.sha256()
     facts = (_CACHE_VERSION, version(), metadata.version("iree-base-compiler"), profile)
     hasher.update(repr((*facts, sorted(dims.items()))).encode())
