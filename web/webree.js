@@ -6,6 +6,8 @@
  *     const [scores] = await model.call("main", [new Float32Array(…)]);
  *
  * Types and documentation: webree.d.ts. Everything is loaded relative to this file unless `configure` says otherwise.
+ *
+ * @typedef {(progress: {stage: string, loaded: number, total: number}) => void} OnProgress
  */
 
 /** An error from Python: `kind` is its class (`ModuleError`, `InvocationError`, `DeviceError`, …). */
@@ -35,7 +37,7 @@ class Runtime {
     this.lastId = 0;
     /** @type {Map<number, {resolve: (value: any) => void, reject: (reason: Error) => void}>} */
     this.waiting = new Map();
-    /** @type {Set<(progress: {stage: string, loaded: number, total: number}) => void>} */
+    /** @type {Set<OnProgress>} */
     this.listeners = new Set();
     this.worker.onmessage = ({ data }) => this.receive(data);
     this.worker.onerror = (event) => this.fail(event.message || "the worker could not be loaded");
@@ -93,8 +95,62 @@ export function configure(/** @type {Partial<typeof settings>} */ options) {
 }
 
 /** Start Python in the worker now, so that the first load is faster. */
-export async function start() {
+export async function start(/** @type {{onProgress?: OnProgress}} */ { onProgress } = {}) {
+  await listening(onProgress, () => runtime().ready);
+}
+
+/** A model on the GPU. */
+export class Module {
+  /** @type {Runtime} */ #runtime;
+  /** @type {number} */ #number;
+
+  /** @param {Runtime} owner  @param {any} description */
+  constructor(owner, { module, name, functions, adapter, timeMs }) {
+    this.#runtime = owner;
+    this.#number = module;
+    this.name = name;
+    this.functions = functions;
+    this.adapter = adapter;
+    this.loadTimeMs = timeMs;
+    this.callTimeMs = NaN;
+  }
+
+  /** @param {string} name  @param {any[]} inputs  @returns {Promise<any[]>} */
+  async call(name, inputs) {
+    const { outputs, timeMs } = await this.#runtime.ask("call", { module: this.#number, function: name, inputs });
+    this.callTimeMs = timeMs;
+    return outputs;
+  }
+
+  /** @param {string} name  @param {any[]} inputs  @param {number} repetitions */
+  benchmark(name, inputs, repetitions) {
+    return this.#runtime.ask("benchmark", { module: this.#number, function: name, inputs, repetitions });
+  }
+
+  async close() {
+    await this.#runtime.ask("close", { module: this.#number });
+  }
+}
+
+/** Load a module from a URL, a buffer or a file, and make it ready to be called. */
+export async function load(
+  /** @type {string | URL | ArrayBuffer | Uint8Array | Blob} */ source,
+  /** @type {{onProgress?: OnProgress, parameters?: any}} */ { onProgress, parameters } = {},
+) {
+  let from = source;
+  if (source instanceof Blob) from = await source.arrayBuffer();
+  else if (typeof source === "string" || source instanceof URL) from = new URL(source, location.href).href;
+  return listening(onProgress, async () => {
+    const owner = runtime();
+    await owner.ready;
+    return new Module(owner, await owner.ask("load", { source: from, parameters }));
+  });
+}
+
+/** Adapters that this browser offers, the best first. */
+export async function devices() {
   await runtime().ready;
+  return runtime().ask("devices", {});
 }
 
 /** Run Python text in the worker. */
@@ -108,4 +164,20 @@ export function stop() {
   shared?.worker.terminate();
   shared?.fail("webree was stopped");
   shared = null;
+}
+
+/**
+ * @template T
+ * @param {OnProgress | undefined} listener
+ * @param {() => Promise<T>} action
+ * @returns {Promise<T>}
+ */
+async function listening(listener, action) {
+  const { listeners } = runtime();
+  if (listener) listeners.add(listener);
+  try {
+    return await action();
+  } finally {
+    if (listener) listeners.delete(listener);
+  }
 }

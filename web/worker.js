@@ -50,7 +50,7 @@ self.onmessage = async ({ data: { id, method, args } }) => {
   try {
     if (method === "start") started ??= start(args);
     const page = await started;
-    const answer = method === "start" ? { result: null } : await page.answer.callKwargs(method, args, {});
+    const answer = method === "start" ? { result: null } : await page.answer(method, args);
     postMessage({ id, ...answer }, buffersIn(answer));
   } catch (error) {
     // Not Python's: Pyodide or the wheel could not be loaded.

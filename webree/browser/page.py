@@ -1,25 +1,40 @@
 """What a web page may ask of the worker that runs Python: `answer` is called by web/worker.js for every message.
 
-Enters: a method's name and its arguments, as JavaScript values. Leaves: `{result}` or `{error}`, as JavaScript values that
-a worker can post. Modules stay here and are known to the page by number.
+Enters: a method's name and its arguments, as JavaScript values. Leaves: `{result}` or `{error}`, as JavaScript values
+that a worker can post. Modules stay here and are known to the page by number. Tensors cross as `{data, shape, dtype}`
+with a typed array in it, and never enter Python's heap.
 """
 
 from __future__ import annotations
 
+import statistics
+import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from pyodide.code import eval_code_async
 from pyodide.ffi import JsProxy
 
-from webree.browser.values import is_js_array, plain
-from webree.errors import WebreeError
+import webree
+from webree.browser.values import from_js, is_js_array, plain, typed_array
+from webree.dtypes import by_name
+from webree.errors import InvocationError, StatusCode, WebreeError
+from webree.module.source import MemorySource
 
 __all__ = ["answer", "connect"]
 
-_report: Callable[[str, int, int], None] = lambda stage, loaded, total: None  # noqa: E731
+PYTHON_FAULT = int(StatusCode.UNKNOWN)
+
+_modules: dict[int, Any] = {}
 _globals: dict[str, Any] = {"__name__": "__main__"}
+
+
+def _no_report(stage: str, loaded: int, total: int) -> None:
+    """Where progress goes before `connect`."""
+
+
+_report: Callable[[str, int, int], None] = _no_report
 
 
 def connect(report: Callable[[str, int, int], None]) -> None:
@@ -37,37 +52,185 @@ async def answer(method: str, arguments: Any) -> Any:
 
 
 def _described(error: Exception) -> dict[str, object]:
+    ours = isinstance(error, WebreeError)
     return {
         "type": type(error).__name__,
         "message": str(error),
-        "status": int(error.status) if isinstance(error, WebreeError) else 2,
-        "expected": isinstance(error, WebreeError),
+        "status": int(error.status) if isinstance(error, WebreeError) else PYTHON_FAULT,
+        "expected": ours,
         "trace": "".join(traceback.format_exception(error)),
     }
 
 
+# --- Methods ------------------------------------------------------------------------------------------------------
+
+
+async def _load(arguments: Any) -> dict[str, object]:
+    """Load a module from a URL or a buffer; what the page must know of it."""
+    start = time.perf_counter()
+    module = await webree.load_async(
+        arguments.source,
+        parameters=_parameters(arguments),
+        progress=lambda loaded, total: _report("module", loaded, total),
+    )
+    number = max(_modules, default=0) + 1
+    _modules[number] = module
+    return {
+        "module": number,
+        "name": module.name,
+        "functions": {name: _signature(function.signature) for name, function in module.functions.items()},
+        "adapter": {"name": module.device.info.name, "software": module.device.info.software},
+        "timeMs": 1000 * (time.perf_counter() - start),
+    }
+
+
+async def _call(arguments: Any) -> dict[str, object]:
+    """Call a function; its outputs as a list."""
+    module = _module(arguments.module)
+    inputs = [_from_page(value) for value in arguments.inputs]
+    start = time.perf_counter()
+    result = await module[arguments.function].call_async(*inputs)
+    time_ms = 1000 * (time.perf_counter() - start)
+    return {"outputs": [_for_page(output) for output in _outputs(result)], "timeMs": time_ms}
+
+
+async def _benchmark(arguments: Any) -> dict[str, object]:
+    """Time calls: each with its read-back, and the host's part of each alone (until everything is submitted)."""
+    module = _module(arguments.module)
+    function = module[arguments.function]
+    inputs = [_from_page(value) for value in arguments.inputs]
+    counters = module.device.counters
+    before = (counters.submissions, counters.crossings, counters.dispatches)
+    calls_ms: list[float] = []
+    for _ in range(arguments.repetitions):
+        start = time.perf_counter()
+        await function.call_async(*inputs)
+        calls_ms.append(1000 * (time.perf_counter() - start))
+    after = module.device.counters
+    submissions, crossings, dispatches = (
+        (now - then) / max(1, arguments.repetitions)
+        for now, then in zip((after.submissions, after.crossings, after.dispatches), before, strict=True)
+    )
+    hosts_ms: list[float] = []
+    for _ in range(arguments.repetitions):
+        start = time.perf_counter()
+        result = await function.on_device_async(*inputs)
+        hosts_ms.append(1000 * (time.perf_counter() - start))
+        for output in _outputs(result):
+            if hasattr(output, "to_host_async"):
+                await output.to_host_async()
+    return {
+        "callsMs": calls_ms,
+        "hostMs": statistics.median(hosts_ms) if hosts_ms else 0.0,
+        "submissions": submissions,
+        "crossings": crossings,
+        "dispatches": dispatches,
+        "allocatedBytes": after.allocated_bytes,
+    }
+
+
+async def _close(arguments: Any) -> None:
+    """Free a module."""
+    module = _modules.pop(arguments.module, None)
+    if module is not None:
+        module.close()
+
+
+async def _devices(_: Any) -> list[dict[str, object]]:
+    """Adapters, the best first."""
+    return [
+        {
+            "name": info.name,
+            "description": info.description,
+            "software": info.software,
+            "limits": dict(info.limits),
+            "features": sorted(info.features),
+        }
+        for info in await webree.devices_async()
+    ]
+
+
 async def _python(arguments: Any) -> Any:
     """Run Python text with `inputs` as globals, which stay for the next text; the value of its last expression."""
-    for name, value in arguments.inputs.object_entries() if arguments.inputs else ():
+    for name, value in arguments.inputs.object_entries():
         _globals[name] = value if is_js_array(value) or not isinstance(value, JsProxy) else value.to_py()
     return _for_page(await eval_code_async(arguments.code, _globals))
 
 
+_METHODS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
+    "load": _load,
+    "call": _call,
+    "benchmark": _benchmark,
+    "close": _close,
+    "devices": _devices,
+    "python": _python,
+}
+
+# --- Values -------------------------------------------------------------------------------------------------------
+
+
+def _module(number: int) -> Any:
+    module = _modules.get(number)
+    if module is None:
+        raise InvocationError("this module is closed", status=StatusCode.FAILED_PRECONDITION)
+    return module
+
+
+def _parameters(arguments: Any) -> Any:
+    """None, one path, or a mapping from scope to path."""
+    parameters = getattr(arguments, "parameters", None)
+    return parameters.to_py() if isinstance(parameters, JsProxy) else parameters
+
+
+def _signature(signature: Any) -> dict[str, object]:
+    return {
+        "text": str(signature),
+        "inputs": [_described_parameter(parameter) for parameter in signature.inputs],
+        "outputs": [_described_parameter(parameter) for parameter in signature.outputs],
+    }
+
+
+def _described_parameter(parameter: Any) -> dict[str, object]:
+    value_type = parameter.type
+    tensor = hasattr(value_type, "dtype")
+    return {
+        "name": parameter.name,
+        "type": str(value_type),
+        "dtype": value_type.dtype.name if tensor else None,
+        "shape": list(value_type.shape) if tensor else None,
+    }
+
+
+def _outputs(result: Any) -> Sequence[Any]:
+    if result is None:
+        return ()
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _from_page(value: Any) -> Any:
+    """`{data, shape, dtype}` as an array, typed arrays as they are, other values as Python's."""
+    if not isinstance(value, JsProxy) or is_js_array(value):
+        return value
+    data, shape = getattr(value, "data", None), getattr(value, "shape", None)
+    if shape is None or not is_js_array(data):
+        return value.to_py()
+    source, dtype, _ = from_js(data)
+    return webree.Array(source, tuple(shape.to_py()), by_name(getattr(value, "dtype", None) or dtype or "uint8"))
+
+
 def _for_page(value: Any) -> Any:
-    """Python values as something that `plain` turns into JavaScript's; objects without such a form as their text."""
-    if hasattr(value, "to_js") and hasattr(value, "shape"):
+    """Python values as something that `plain` turns into JavaScript's; what has no such form as its text."""
+    if isinstance(value, webree.Array):
         return {"data": value.to_js(), "shape": list(value.shape), "dtype": value.dtype}
+    if hasattr(value, "__array_interface__"):  # NumPy's
+        data = typed_array(MemorySource(value.tobytes()), str(value.dtype))
+        return {"data": data, "shape": list(value.shape), "dtype": str(value.dtype)}
+    if is_js_array(value):
+        return value.slice()  # posting takes the memory away from its owner
     if isinstance(value, dict):
         return {str(key): _for_page(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_for_page(item) for item in value]
-    if isinstance(value, array_like):
+    if value is None or isinstance(value, (bool, int, float, str, bytes, bytearray, memoryview, JsProxy)):
         return value
-    return value if value is None or isinstance(value, (bool, int, float, str, JsProxy)) else repr(value)
-
-
-array_like = (bytes, bytearray, memoryview)
-
-_METHODS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
-    "python": _python,
-}
+    return repr(value)

@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 NO_ADAPTER_HINT = (
-    "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or newer) on https or localhost; headless or "
-    "in a virtual machine, start Chromium with --enable-unsafe-webgpu --use-webgpu-adapter=swiftshader"
+    "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or newer) on https or localhost; without a "
+    "GPU, start Chromium with --enable-unsafe-webgpu --use-webgpu-adapter=swiftshader"
 )
 
 
@@ -168,7 +168,7 @@ class BrowserDriver(Driver):
             wanted = f"no WebGPU adapter named {adapter.name!r}" if adapter else "no WebGPU adapter"
             raise DeviceError(f"{wanted}: {module.whyNoAdapter()}; {NO_ADAPTER_HINT}", status=StatusCode.UNAVAILABLE)
         backend.attach(player)
-        return WebGpuDevice(backend)
+        return (yield from WebGpuDevice.open(backend))
 
 
 def create_driver() -> Driver:
@@ -215,7 +215,8 @@ def _rejected(failure: Any) -> DeviceError:
     """What getCompilationInfo and the pipeline's error say, as one error."""
     errors: Iterable[Any] = [message for message in failure.messages if message.type == "error"]
     for message in errors:
-        return shader_error(failure.label, failure.source, f"{message.message}", message.line or None)
+        headline = message.message.partition("\n")[0]  # Tint adds every candidate of an overload
+        return shader_error(failure.label, failure.source, headline, message.line or None)
     return shader_error(failure.label, failure.source, failure.message)
 
 

@@ -1,8 +1,8 @@
 """A real browser with webree in it: headless Chromium, Pyodide in a module worker, and the runtime's wheel.
 
-Enters: Python text or a module's path, and inputs (NumPy arrays, bytes, plain values). Leaves: results, as NumPy arrays and
-plain values, or the errors that were raised in the browser, of the same class and with the same text. What is run is what a
-site is made of (web/webree.js, web/worker.js, the wheel), so tests of it are tests of the product.
+Enters: Python text or a module's path, and inputs (NumPy arrays, bytes, plain values). Leaves: results, as NumPy arrays
+and plain values, or the errors that were raised in the browser, of the same class and with the same text. What runs is
+what a site is made of (web/webree.js, web/worker.js, the wheel), so tests of it are tests of the product.
 
 Playwright: https://playwright.dev/python/
 """
@@ -19,16 +19,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from webree import errors
-from webree.errors import DeviceError, StatusCode, UsageError, WebreeError
+from webree.errors import DeviceError, ModuleError, StatusCode, UsageError, WebreeError
 from webree.tools.serve import SiteServer
 from webree.tools.site_parts import pyodide_folder, runtime_wheel, web_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["BrowserError", "BrowserSession", "chromium_flags", "find_chromium"]
+__all__ = ["BrowserError", "BrowserModule", "BrowserSession", "chromium_flags", "find_chromium"]
 
 START_TIMEOUT_S = 120.0
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 BACKGROUND_OFF = (
     "--disable-background-networking",
@@ -42,8 +43,75 @@ BACKGROUND_OFF = (
 _PAGE = """<!doctype html><meta charset="utf-8"><title>webree session</title><link rel="icon" href="data:,">
 <script type="module">
 import * as webree from "/webree.js";
-globalThis.webree = webree;
+const modules = new Map();
+globalThis.webree = {
+    ...webree,
+    async loadHere(url, parameters) {
+        const module = await webree.load(url, {parameters: parameters ?? undefined});
+        const number = modules.size + 1;
+        modules.set(number, module);
+        const {name, functions, adapter, loadTimeMs} = module;
+        return {number, name, functions, adapter, loadTimeMs};
+    },
+    async callHere(number, name, inputs) {
+        const module = modules.get(number);
+        const outputs = await module.call(name, inputs);
+        return {outputs, timeMs: module.callTimeMs};
+    },
+    benchmarkHere: (number, name, inputs, repetitions) => modules.get(number).benchmark(name, inputs, repetitions),
+    closeHere: (number) => modules.get(number).close(),
+};
 </script>"""
+
+
+class BrowserModule:
+    """A module loaded in a `BrowserSession`.
+
+    Attributes:
+        name: the module's name.
+        functions: name -> description of the function (`text`, `inputs`, `outputs`; see web/webree.d.ts).
+        adapter: name of the adapter in the browser.
+        software: whether that adapter computes on the CPU.
+        load_ms: how long loading took in the worker, the fetch from this machine included.
+        call_ms: how long the last call took in the worker, the read-back included.
+    """
+
+    def __init__(self, session: BrowserSession, description: Mapping[str, Any]) -> None:
+        self._session = session
+        self._number = description["number"]
+        self.name: str = description["name"]
+        self.functions: Mapping[str, Any] = description["functions"]
+        self.adapter: str = description["adapter"]["name"]
+        self.software: bool = description["adapter"]["software"]
+        self.load_ms: float = description["loadTimeMs"]
+        self.call_ms = 0.0
+
+    def call(self, function: str, inputs: Sequence[Any]) -> list[Any]:
+        """Call a function with NumPy arrays and numbers; its outputs, tensors as NumPy arrays.
+
+        Raises what the function of a `webree.Module` raises, with the same text."""
+        answer = self._session.ask("callHere", self._number, function, [_tensor(value) for value in inputs])
+        self.call_ms = answer["timeMs"]
+        return list(answer["outputs"])
+
+    def benchmark(self, function: str, inputs: Sequence[Any], repetitions: int) -> dict[str, Any]:
+        """Times and counts of repeated calls: see `Benchmark` in web/webree.d.ts."""
+        tensors = [_tensor(value) for value in inputs]
+        result: dict[str, Any] = self._session.ask("benchmarkHere", self._number, function, tensors, repetitions)
+        return result
+
+    def close(self) -> None:
+        """Free it in the browser."""
+        self._session.ask("closeHere", self._number)
+
+
+def _tensor(value: Any) -> Any:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        import numpy
+
+        array = numpy.asarray(value, order="C")
+        return {"data": array, "shape": list(array.shape), "dtype": array.dtype.name}
+    return value
 
 
 class BrowserError(Exception):
@@ -55,21 +123,24 @@ def find_chromium(chosen: str | None = None) -> str:
 
     Raises `UsageError` that says what to install."""
     name = chosen or os.environ.get("WEBREE_CHROMIUM")
-    for candidate in (name,) if name else ("chromium", "chromium-browser", "google-chrome", "chrome"):
+    for candidate in (name,) if name else CHROMIUM_NAMES:
         if path := shutil.which(candidate):
             return path
+    if name:
+        raise UsageError(f"no browser named {name!r} was found")
     raise UsageError(
-        f"no browser named {name!r} was found"
-        if name
-        else "Chromium was not found on PATH; install it (Debian: `apt install chromium`) or set WEBREE_CHROMIUM to its path"
+        f"Chromium was not found on PATH (as {', '.join(CHROMIUM_NAMES)}); install it (Debian: `apt install chromium`) "
+        "or set WEBREE_CHROMIUM to its path"
     )
 
 
 def chromium_flags(adapter: str = "auto") -> list[str]:
-    """Command-line flags of Chromium: WebGPU on, background traffic off. `adapter`: auto, swiftshader."""
+    """Command-line flags of Chromium: WebGPU on, background traffic off.
+
+    `adapter`: "auto" leaves the choice to Chromium (without a GPU that is SwiftShader), "swiftshader" forces it."""
     flags = ["--no-sandbox", "--enable-unsafe-webgpu", *BACKGROUND_OFF]
-    if adapter == "swiftshader":
-        flags.append("--use-webgpu-adapter=swiftshader")
+    if adapter != "auto":
+        flags.append(f"--use-webgpu-adapter={adapter}")
     return flags
 
 
@@ -84,7 +155,7 @@ class BrowserSession:
     def __init__(
         self,
         *,
-        adapter: str = "swiftshader",
+        adapter: str = "auto",
         jspi: bool = True,
         pyodide: Path | None = None,
         chromium: str | None = None,
@@ -169,9 +240,26 @@ class BrowserSession:
         back as flat NumPy arrays, arrays of webree as NumPy arrays of their shape.
 
         Raises what was raised there: webree's errors as themselves, all others as `BrowserError`."""
-        return self._ask("runPython", code, inputs)
+        return self.ask("runPython", code, inputs)
 
-    def _ask(self, function: str, *arguments: Any) -> Any:
+    def load(self, source: Path | bytes | memoryview, parameters: Any = None) -> BrowserModule:
+        """Load a module in the browser. Raises what `webree.load` raises."""
+        if isinstance(source, Path):
+            try:
+                source = source.read_bytes()
+            except OSError as error:
+                raise ModuleError(
+                    f"cannot read the file: {error.strerror}", where=str(source), status=StatusCode.NOT_FOUND
+                ) from error
+        self._count += 1
+        url = self.serve(f"module-{self._count}.vmfb", source)
+        try:
+            return BrowserModule(self, self.ask("loadHere", url, parameters))
+        finally:
+            del self.server.files[f"/module-{self._count}.vmfb"]
+
+    def ask(self, function: str, *arguments: Any) -> Any:
+        """Call a function of the page (of webree.js or of the session page above) and return its result."""
         self._count += 1
         parts: list[bytes] = []
         message = json.dumps([_packed(argument, parts) for argument in arguments])

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import tomllib
 import zipfile
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
+import webree
 from webree.errors import UsageError
 
 __all__ = ["PYODIDE_FILES", "PYODIDE_VERSION", "pyodide_folder", "runtime_wheel", "web_folder"]
@@ -56,11 +55,8 @@ def pyodide_folder(chosen: Path | None = None) -> Path:
 
 
 def version() -> str:
-    """webree's version: of the checkout if this is one, else of the installed package."""
-    settings = _CHECKOUT / "pyproject.toml"
-    if settings.is_file():
-        return str(tomllib.loads(settings.read_text(encoding="utf-8"))["project"]["version"])
-    return metadata.version("webree")
+    """webree's version."""
+    return webree.__version__
 
 
 def runtime_wheel(folder: Path) -> Path:

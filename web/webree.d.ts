@@ -1,0 +1,133 @@
+/** webree on a web page: run compiled models on WebGPU, with Python in a worker. */
+
+export type TypedArray =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float32Array
+  | Float64Array;
+
+/** A tensor: elements in row-major order. bool is a Uint8Array; float16 a Uint16Array of bits in older browsers. */
+export interface Tensor {
+  data: TypedArray;
+  shape: number[];
+  /** NumPy's name: float32, int64, bool, … */
+  dtype: string;
+}
+
+/** What `call` takes: a typed array alone has the shape that the function declares (at most one dynamic dimension). */
+export type Input = TypedArray | ArrayBuffer | { data: TypedArray; shape: number[]; dtype?: string } | number | Input[];
+
+export interface Parameter {
+  name: string;
+  /** As in the module: `1x3x224x224xf32`, `i64`, … */
+  type: string;
+  /** NumPy's name, null for what is not a tensor. */
+  dtype: string | null;
+  /** null stands for a dynamic dimension. */
+  shape: (number | null)[] | null;
+}
+
+export interface FunctionSignature {
+  text: string;
+  inputs: Parameter[];
+  outputs: Parameter[];
+}
+
+export interface Progress {
+  /** python: the interpreter; webree: the runtime; module: the module's file, then its kernels. */
+  stage: "python" | "webree" | "module" | "ready";
+  /** Bytes so far. */
+  loaded: number;
+  /** Bytes in all, 0 if unknown. */
+  total: number;
+}
+
+export interface Benchmark {
+  /** Every call with its read-back, in ms. */
+  callsMs: number[];
+  /** Median ms of Python's own part of a call. */
+  hostMs: number;
+  /** Per call. */
+  submissions: number;
+  /** Calls from Python into JavaScript, per call. */
+  crossings: number;
+  dispatches: number;
+  allocatedBytes: number;
+}
+
+export interface Adapter {
+  name: string;
+  description: string;
+  /** It computes on the CPU. */
+  software: boolean;
+  limits: Record<string, number>;
+  features: string[];
+}
+
+/** A model on the GPU. */
+export class Module {
+  readonly name: string;
+  readonly functions: Record<string, FunctionSignature>;
+  readonly adapter: { name: string; software: boolean };
+  /** ms that loading took in the worker. */
+  readonly loadTimeMs: number;
+  /** ms that the last call took in the worker. */
+  readonly callTimeMs: number;
+  /** Call a function. Throws `WebreeError` of kind InvocationError for wrong inputs, DeviceError if the GPU fails. */
+  call(name: string, inputs: Input[]): Promise<(Tensor | number)[]>;
+  benchmark(name: string, inputs: Input[], repetitions: number): Promise<Benchmark>;
+  /** Free its GPU memory. */
+  close(): Promise<void>;
+}
+
+/** An error from Python. */
+export class WebreeError extends Error {
+  /** Its class there: ModuleError, InvocationError, DeviceError, …; Error if Python could not be started. */
+  readonly kind: string;
+  /** IREE's status code. */
+  readonly status: number;
+  /** False for a fault of the program rather than of its input. */
+  readonly expected: boolean;
+  /** Python's traceback. */
+  readonly trace: string;
+}
+
+/** Where the parts are, if not beside webree.js. Call it before anything else. */
+export function configure(options: {
+  /** web/worker.js */
+  workerUrl?: string;
+  /** Folder with Pyodide's files, with a final slash; may be a CDN's. */
+  pyodideUrl?: string;
+  /** webree's wheel; without it site.json beside webree.js names it. */
+  wheelUrl?: string;
+  /** false: as in a browser without JSPI. */
+  jspi?: boolean;
+}): void;
+
+/** Start Python in the worker now, so that the first load is faster. */
+export function start(options?: { onProgress?: (progress: Progress) => void }): Promise<void>;
+
+/** Load a module from a URL, a buffer or a file, and make it ready to be called. */
+export function load(
+  source: string | URL | ArrayBuffer | Uint8Array | Blob,
+  options?: {
+    onProgress?: (progress: Progress) => void;
+    /** Files with weights that were kept out of the module: a URL, or a mapping from parameter scope to URL. */
+    parameters?: string | Record<string, string>;
+  },
+): Promise<Module>;
+
+/** Adapters that this browser offers, the best first. */
+export function devices(): Promise<Adapter[]>;
+
+/** Run Python text in the worker; `inputs` become globals. The value of the last expression. */
+export function runPython(code: string, inputs?: Record<string, unknown>): Promise<unknown>;
+
+/** End the worker and free everything in it; the next call starts a new one. */
+export function stop(): void;
