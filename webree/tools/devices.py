@@ -96,7 +96,8 @@ def _print(info: AdapterInfo, *, verbose: bool) -> None:
     if info.description:
         print(f"  {info.description}")
     limits = sorted(info.limits) if verbose else [name for name in SHOWN_LIMITS if name in info.limits]
+    width = max(map(len, limits), default=0)
     for name in limits:
-        print(f"  {name:44} {info.limits[name]:>16,}")
+        print(f"  {name:{width}} {info.limits[name]:>16,}")
     wanted = info.features if verbose else info.features & {"shader-f16", "subgroups", "timestamp-query"}
     print(f"  features: {', '.join(sorted(wanted)) or 'none beyond the standard'}")

@@ -1,0 +1,66 @@
+"""A thousand calls hold no more memory than ten: on the device, in Python's heap, and in the count of pipelines."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import webree
+from webree.hal.device import Device
+
+pytestmark = pytest.mark.native
+
+MODEL = """
+func.func @main(%x: tensor<?x64xf32>, %w: tensor<64x32xf32>) -> tensor<?x32xf32> {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %m = tensor.dim %x, %c0 : tensor<?x64xf32>
+  %empty = tensor.empty(%m) : tensor<?x32xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<?x32xf32>) -> tensor<?x32xf32>
+  %y = linalg.matmul ins(%x, %w : tensor<?x64xf32>, tensor<64x32xf32>) outs(%init : tensor<?x32xf32>) -> tensor<?x32xf32>
+  return %y : tensor<?x32xf32>
+}
+"""
+
+CALLS = 1000
+HEAP_SLACK_BYTES = 200_000
+
+
+def test_a_thousand_calls_do_not_grow_memory(device: Device) -> None:
+    random = np.random.default_rng()
+    w = random.standard_normal((64, 32)).astype(np.float32)
+    inputs = [random.standard_normal((rows, 64)).astype(np.float32) for rows in (1, 7, 16, 33)]
+    with webree.load(webree.compile(MODEL, profile="webgpu-software"), device=device) as module:
+        for x in inputs * 3:
+            module.main(x, w)
+        gc.collect()
+        counters = device.counters
+        held = (counters.allocated_bytes, counters.in_use_bytes, counters.pipelines)
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for call in range(CALLS):
+            x = inputs[call % len(inputs)]
+            y = module.main(x, w)
+            if call % 250 == 0:
+                np.testing.assert_allclose(y, x @ w, rtol=1e-4, atol=1e-4)
+        del y
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        assert (counters.allocated_bytes, counters.in_use_bytes, counters.pipelines) == held
+        assert grown < HEAP_SLACK_BYTES, f"Python's heap grew by {grown} bytes in {CALLS} calls"
+
+
+def test_closed_modules_give_their_memory_back(device: Device) -> None:
+    data = webree.compile(MODEL, profile="webgpu-software")
+    gc.collect()
+    before = device.counters.in_use_bytes
+    for _ in range(5):
+        with webree.load(data, device=device) as module:
+            module.main(np.ones((4, 64), np.float32), np.ones((64, 32), np.float32))
+        del module
+    gc.collect()
+    assert device.counters.in_use_bytes == before
