@@ -9,6 +9,7 @@ Nothing is printed: every error of MLIR becomes a `CompileError`, warnings are k
 from __future__ import annotations
 
 import ctypes
+import importlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ __all__ = ["Diagnostic", "Session", "require_compiler"]
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
 _WARNING, _ERROR = 1, 2
 
-_LOCATED = re.compile(r'\A(?:loc\("(?P<name>(?:[^"\\]|\\.)*)"\)|loc\((?P<other>[^)]*)\)|(?P<file>[^\n]*?:\d+:\d+)): ')
+_LOCATED = re.compile(r"\A(?:loc\((?P<location>.*?)\)|(?P<file>[^\n]*?:\d+:\d+)): ")
+_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"(?::(\d+):(\d+))?')
+_SCOPE = "graph:"  # the ONNX importer's location of a whole graph
 _QUOTED_OP = re.compile(r"'([A-Za-z_][\w$]*(?:\.[\w$]+)+)'")
 _TORCH_OPERATOR = re.compile(r'name = "([\w.]+)"')
 _CURRENT_OPERATION = re.compile(r"\n+[^\n]*see current operation: (?P<operation>.*)", re.DOTALL)
@@ -49,7 +52,7 @@ class Diagnostic:
 def require_compiler() -> None:
     """Check that the compiler's wheel is installed; raises `CompileError` that says what to install."""
     try:
-        import iree.compiler.api
+        importlib.import_module("iree.compiler.api")
     except ImportError as error:
         raise CompileError(
             "compiling needs the package iree-base-compiler, which is not installed; "
@@ -201,7 +204,8 @@ def parse_diagnostic(text: str, is_error: bool) -> Diagnostic:
     location = None
     located = _LOCATED.match(text)
     if located:
-        location = located["name"] or located["other"] or located["file"]
+        names = location_names(located["location"] or "")
+        location = located["file"] or (names[0] if names else None)
         text = text[located.end() :]
     operation = _CURRENT_OPERATION.search(text)
     message = (text[: operation.start()] if operation else text).strip()
@@ -210,7 +214,13 @@ def parse_diagnostic(text: str, is_error: bool) -> Diagnostic:
     if op == "torch.operator":
         named = _TORCH_OPERATOR.search(text)
         op = named.group(1) if named else op
-    return Diagnostic(message, None if location == "unknown" else location, op, is_error)
+    return Diagnostic(message, location, op, is_error)
+
+
+def location_names(text: str) -> list[str]:
+    """Names and file positions in a printed MLIR location, in its order, each once; none for an unknown one."""
+    found = (f"{name}:{line}:{column}" if line else name for name, line, column in _NAME.findall(text))
+    return _unique(name for name in found if name and not name.startswith(_SCOPE))
 
 
 def _shortened(message: str) -> str:

@@ -1,0 +1,192 @@
+"""Front ends: a model in some format -> an MLIR module in the session's context.
+
+Enters: a path, bytes, MLIR text or an ONNX `ModelProto`. Leaves: an `ImportedModel`. The format is told by the first
+bytes, then by the file's ending. `FORMATS` is the one table of formats; those that no front end reads yet are in it as
+well, with what to do instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from webree.errors import CompileError, UsageError
+
+if TYPE_CHECKING:
+    from webree.compiler.session import Session
+
+__all__ = ["FORMATS", "Format", "ImportedModel", "ModelSource", "Signature", "import_model", "open_source"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model before it is imported.
+
+    Attributes:
+        label: what errors call it: the file's name, or `model`.
+        data: the file's bytes.
+        path: where it lies, if it is a file; files beside it (ONNX external data) are found from there.
+        message: an ONNX `ModelProto` handed over by the caller, else None.
+    """
+
+    label: str
+    data: bytes
+    path: Path | None = None
+    message: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Names of a function's inputs and outputs, as the model calls them."""
+
+    function: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedModel:
+    """What a front end makes.
+
+    Attributes:
+        module: an `iree.compiler.ir.Operation` (builtin.module).
+        signatures: of functions whose names do not stand in the module.
+        explain: turns an error of the input conversion into a better one, or None.
+    """
+
+    module: Any
+    signatures: tuple[Signature, ...] = ()
+    explain: Callable[[CompileError], CompileError] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One file format.
+
+    Attributes:
+        name: as `--input-format` takes it, if it is supported.
+        title: for people.
+        endings: of file names, in lower case.
+        magic: (byte offset, bytes) that tell it, or None.
+        reader: module of the front end, or "" if there is none.
+        instead: what to do where there is none.
+    """
+
+    name: str
+    title: str
+    endings: tuple[str, ...]
+    magic: tuple[int, bytes] | None = None
+    reader: str = ""
+    instead: str = ""
+
+
+_TO_ONNX = "export the model to ONNX"
+
+FORMATS: tuple[Format, ...] = (
+    Format("mlir", "MLIR bytecode", (".mlirbc",), (0, b"ML\xefR"), "webree.compiler.frontends.mlir"),
+    Format("mlir", "MLIR text", (".mlir",), None, "webree.compiler.frontends.mlir"),
+    Format("onnx", "ONNX", (".onnx",), None, "webree.compiler.frontends.onnx"),
+    Format("tflite", "TensorFlow Lite", (".tflite",), (4, b"TFL3"), "", "convert it with tf2onnx --tflite"),
+    Format("hdf5", "Keras (HDF5)", (".h5", ".hdf5"), (0, b"\x89HDF\r\n\x1a\n"), "", f"{_TO_ONNX} with tf2onnx"),
+    Format("gguf", "GGUF", (".gguf",), (0, b"GGUF"), "", f"it holds weights and no program; {_TO_ONNX}"),
+    Format("safetensors", "safetensors", (".safetensors",), None, "", f"it holds weights and no program; {_TO_ONNX}"),
+    Format("torch", "PyTorch", (".pt2", ".pt", ".pth", ".ckpt"), None, "", f"{_TO_ONNX} with torch.onnx.export"),
+    Format("keras", "Keras", (".keras",), None, "", f"{_TO_ONNX} with tf2onnx"),
+    Format("tensorflow", "TensorFlow", (".pb", ".savedmodel"), None, "", f"{_TO_ONNX} with tf2onnx"),
+    Format("jax", "JAX export", (".jax", ".jaxexport"), None, "", "write its StableHLO text (mlir_module()) to .mlir"),
+    Format("vmfb", "compiled module", (".vmfb",), (8, b"IREE"), "", "it is compiled already: load it"),
+    Format("zip", "ZIP archive", (), (0, b"PK\x03\x04"), "", "a PyTorch or Keras archive must be exported to ONNX"),
+)
+
+_SUPPORTED = "ONNX (.onnx) and MLIR text or bytecode (.mlir, .mlirbc) with linalg, TOSA, StableHLO or torch"
+
+
+def open_source(source: Any) -> ModelSource:
+    """A `ModelSource` from what the caller gave: a path, bytes, MLIR text (a string with a newline or a brace), or an
+    ONNX `ModelProto`. Raises `CompileError` for a file that is missing or cannot be read."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return ModelSource("model", bytes(source))
+    if isinstance(source, str) and ("\n" in source or "{" in source):
+        return ModelSource("model.mlir", source.encode())
+    if isinstance(source, str | Path):
+        return _open_file(Path(source))
+    if hasattr(source, "SerializeToString") and hasattr(source, "graph"):
+        return ModelSource("model.onnx", b"", None, source)
+    raise UsageError(f"cannot compile a {type(source).__name__}; give a path, bytes, MLIR text or an onnx.ModelProto")
+
+
+def import_model(
+    session: Session, source: ModelSource, input_format: str, *, dims: Mapping[str, int], entry_name: str
+) -> ImportedModel:
+    """Import with the front end of `input_format` (`auto`: told by content and name).
+
+    Raises `CompileError` for what no front end reads or what its front end refuses, `UsageError` for a format name
+    that does not exist."""
+    chosen = _detect(source) if input_format == "auto" else _named(input_format)
+    if not chosen.reader:
+        raise CompileError(
+            f"{source.label} is a {chosen.title} file, which webree cannot compile; {chosen.instead}. "
+            f"Supported: {_SUPPORTED}",
+            location=source.label,
+            unsupported=True,
+        )
+    reader = importlib.import_module(chosen.reader)
+    imported: ImportedModel = reader.import_model(session, source, dims=dims, entry_name=entry_name)
+    return imported
+
+
+def _open_file(path: Path) -> ModelSource:
+    try:
+        return ModelSource(path.name, path.read_bytes(), path)
+    except FileNotFoundError as error:
+        raise CompileError(f"there is no model file at {path}", location=str(path)) from error
+    except OSError as error:
+        raise CompileError(f"cannot read {path}: {error.strerror or error}", location=str(path)) from error
+
+
+def _named(name: str) -> Format:
+    for item in FORMATS:
+        if item.name == name:
+            return item
+    names = dict.fromkeys(item.name for item in FORMATS if item.reader)
+    raise UsageError(f"unknown input format {name!r}; there are auto, {', '.join(names)}")
+
+
+def _detect(source: ModelSource) -> Format:
+    if source.message is not None:
+        return _named("onnx")
+    data = source.data
+    if not data:
+        raise CompileError(f"{source.label} is empty", location=source.label)
+    by_ending = _by_ending(source.label)
+    for item in FORMATS:
+        if item.magic is not None and data[item.magic[0] :].startswith(item.magic[1]):
+            zip_kind = item.name == "zip" and by_ending is not None and not by_ending.reader
+            return by_ending if zip_kind and by_ending is not None else item
+    if by_ending is not None:
+        return by_ending
+    if data[0] == 0x08:  # protobuf, field 1 as a number: ModelProto.ir_version comes first in every ONNX file
+        return _named("onnx")
+    if _is_text(data):
+        return _named("mlir")
+    raise CompileError(
+        f"{source.label} is no model file that webree knows (it starts with {data[:8]!r}). Supported: {_SUPPORTED}",
+        location=source.label,
+        unsupported=True,
+    )
+
+
+def _by_ending(label: str) -> Format | None:
+    ending = Path(label).suffix.lower()
+    return next((item for item in FORMATS if ending and ending in item.endings), None)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        start = data[:4096].decode()
+    except UnicodeDecodeError as error:
+        return error.start > 4090
+    return not any(ord(letter) < 32 and letter not in "\t\r\n" for letter in start)

@@ -1,0 +1,76 @@
+"""`compile`: a model in, the bytes of a module in.
+
+Enters: a model (path, bytes, MLIR text, ONNX ModelProto) and options. Leaves: a `.vmfb` as bytes, or the MLIR text of
+one phase. Everything runs in this process, on the compiler in the wheel iree-base-compiler; nothing is printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from webree.compiler.frontends import import_model, open_source
+from webree.compiler.pipeline import Pipeline, check_phase, module_text, session_flags
+from webree.compiler.session import Session
+from webree.compiler.target import find_profile
+
+__all__ = ["compile"]
+
+
+def compile(  # noqa: A001  (the public name; the builtin is not used here)
+    source: str | os.PathLike[str] | bytes | Any,
+    *,
+    input_format: str = "auto",
+    target: str = "webgpu",
+    profile: str = "webgpu",
+    dims: Mapping[str, int] | None = None,
+    entry_name: str = "main",
+    compile_to: str | None = None,
+    dump_phases: str | os.PathLike[str] | None = None,
+    dump_wgsl: str | os.PathLike[str] | None = None,
+    progress: Callable[[str, float], None] | None = None,
+    flags: Sequence[str] = (),
+) -> bytes:
+    """Compile a model to a module file.
+
+    Args:
+        source: path of an ONNX or MLIR file; or its bytes; or MLIR text; or an `onnx.ModelProto`.
+        input_format: `onnx`, `mlir`, or `auto` to look at the content and the name.
+        target: `webgpu`.
+        profile: the class of devices: `webgpu` (the standard's default limits, works everywhere) or
+            `webgpu-software` (same limits, kernels shaped for adapters that compute on the CPU).
+        dims: sizes for symbolic dimensions of an ONNX model, by name; the others stay dynamic.
+        entry_name: name of an ONNX model's function. MLIR functions keep their names.
+        compile_to: stop after this phase (see `webree.compiler.pipeline.PHASES`) and return its MLIR text, encoded.
+        dump_phases: folder that gets every phase as `NN-phase.mlir`, large constants left out.
+        dump_wgsl: folder that gets every executable's WGSL.
+        progress: called with the name of the step that begins and the fraction (0 to 1) of the work behind it.
+        flags: further session flags of `iree-compile`.
+
+    Returns:
+        The module's bytes; the same for the same input.
+
+    Raises:
+        CompileError: the model is missing, damaged, invalid, or uses what cannot be compiled; with the operation and
+            its place.
+        UsageError: an unknown target, profile, format, phase, dimension or flag.
+    """
+    chosen = find_profile(target, profile)
+    if compile_to is not None:
+        check_phase(compile_to)
+    model = open_source(Path(source) if isinstance(source, os.PathLike) else source)
+    with Session(session_flags(chosen, flags)) as session:
+        pipeline = Pipeline(
+            session,
+            chosen,
+            progress=progress,
+            dump_phases=None if dump_phases is None else Path(dump_phases),
+            dump_wgsl=None if dump_wgsl is None else Path(dump_wgsl),
+        )
+        pipeline.step("import")
+        imported = import_model(session, model, input_format, dims=dims or {}, entry_name=entry_name)
+        if compile_to is not None:
+            return module_text(pipeline.lower_to(imported, compile_to)).encode()
+        return pipeline.compile(imported)

@@ -1,0 +1,42 @@
+"""MLIR text and bytecode -> module: programs in linalg, TOSA, StableHLO or torch, alone or mixed with arith, scf, ….
+
+Enters: a file of the `mlir` format. Leaves: the parsed and verified module; the compiler sees by its dialects
+which input conversion it needs. Anything that is not a program to compile (no public function, a dialect that the compiler does not
+know) is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from webree.compiler.frontends import ImportedModel, ModelSource
+from webree.compiler.session import Session
+from webree.errors import CompileError, UsageError
+
+__all__ = ["import_model"]
+
+_FUNCTIONS = ("func.func", "util.func", "ml_program.func")
+
+
+def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, int], entry_name: str) -> ImportedModel:
+    """Parse and verify. `entry_name` is not used: functions keep their names. Raises `CompileError`."""
+    if dims:
+        raise UsageError(
+            f"{source.label}: dimensions can be bound by name in ONNX models only (given: {', '.join(sorted(dims))}); "
+            "in MLIR, write the sizes into the types"
+        )
+    module = session.parse(source.data, source.label)
+    if not any(op.name in _FUNCTIONS and _is_public(op) for op in _children(module)):
+        raise CompileError(
+            f"{source.label} has no public function, so there is nothing to compile", location=source.label
+        )
+    return ImportedModel(module)
+
+
+def _is_public(op: Any) -> bool:
+    return str(op.attributes["sym_visibility"]) != '"private"' if "sym_visibility" in op.attributes else True
+
+
+def _children(op: Any) -> list[Any]:
+    return [inner.operation for region in op.regions for block in region for inner in block]

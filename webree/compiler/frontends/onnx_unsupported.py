@@ -1,0 +1,120 @@
+"""Which operators of an ONNX model the compiler cannot convert: all of them in one error, each with its nodes.
+
+Enters: the error of the failed conversion, and the module as imported (operations `torch.operator "onnx.X"`). Leaves:
+a better `CompileError`. The conversion stops at the first operator it does not know, so on failure every distinct
+operation is tried alone, in a module of its own with its operands as arguments (constant operands come along, since
+many conversions look into them).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from webree.compiler.session import Session, location_names
+from webree.errors import CompileError
+
+__all__ = ["explain_unsupported"]
+
+_CONSTANT = "onnx.Constant"
+_SHOWN = 12
+
+
+def explain_unsupported(session: Session, module: Any, opset: int, label: str, error: CompileError) -> CompileError:
+    """The error to raise in place of `error`. `module` is the model freshly imported."""
+    operators = [op for op in _operations(module) if op.name == "torch.operator" and _operator(op) != _CONSTANT]
+    by_node = {_node(op): op for op in reversed(operators)}
+    failing = by_node.get(error.location or "")
+    unsupported: dict[str, list[str]] = {}
+    if failing is not None:
+        unsupported[_operator(failing)] = []
+    tried: dict[str, bool] = {}
+    for op in operators:
+        key = f"{_operator(op)} {op.attributes} {[str(value.type) for value in op.operands]}"
+        if key not in tried:
+            tried[key] = _converts(session, op)
+        if not tried[key] or op is failing:
+            unsupported.setdefault(_operator(op), []).append(_node(op))
+    if not unsupported:
+        return error
+    shown = "; ".join(_listed(name, nodes) for name, nodes in list(unsupported.items())[:_SHOWN])
+    first, nodes = next(iter(unsupported.items()))
+    return CompileError(
+        f"{label}: operators that webree cannot compile (ONNX opset {opset}), or not with these attributes and types: "
+        f"{shown}\nfirst: {error}",
+        op=first,
+        location=error.location if failing is not None else nodes[0],
+        unsupported=True,
+    )
+
+
+def _converts(session: Session, op: Any) -> bool:
+    """Whether the compiler converts this operation alone."""
+    try:
+        session.run(_alone(op), start=None, end="input", what="conversion of one operation")
+    except CompileError as error:
+        return error.op is None or not error.op.startswith("onnx.")
+    return True
+
+
+def _alone(op: Any) -> Any:
+    """A module with one function that does only `op`."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import func
+
+    with op.context, op.location:
+        module = ir.Module.create().operation
+        variables = [value for value in op.operands if _constant_of(value) is None]
+        results = [result.type for result in op.results]
+        with ir.InsertionPoint(module.regions[0].blocks[0]):
+            function = func.FuncOp("main", ir.FunctionType.get([value.type for value in variables], results))
+        block = function.add_entry_block()
+        arguments = iter(block.arguments)
+        with ir.InsertionPoint(block):
+            operands = []
+            for value in op.operands:
+                constant = _constant_of(value)
+                operands.append(next(arguments) if constant is None else constant.clone().results[0])
+            copy = op.clone()
+            for index, value in enumerate(operands):
+                copy.operation.operands[index] = value
+            func.ReturnOp(list(copy.operation.results))
+    return module
+
+
+def _constant_of(value: Any) -> Any:
+    """The operation that makes a constant operand, or None."""
+    from iree.compiler import ir
+
+    if not isinstance(value, ir.OpResult):
+        return None
+    owner = ir.OpResult(value).owner
+    if owner.name == "torch.constant.none" or (owner.name == "torch.operator" and _operator(owner) == _CONSTANT):
+        return owner
+    return None
+
+
+def _operations(module: Any) -> list[Any]:
+    return [
+        inner.operation
+        for function in module.regions[0].blocks[0]
+        for block in function.operation.regions[0]
+        for inner in block
+    ]
+
+
+def _operator(op: Any) -> str:
+    from iree.compiler import ir
+
+    return str(ir.StringAttr(op.attributes["name"]).value)
+
+
+def _node(op: Any) -> str:
+    """The ONNX node's name, which the importer put into the location."""
+    names = location_names(str(op.location))
+    return names[0] if names else ""
+
+
+def _listed(name: str, nodes: list[str]) -> str:
+    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
+    word = "node" if len(nodes) == 1 else "nodes"
+    return f"{name} ({word} {', '.join(repr(node) for node in nodes[:3])}{more})"

@@ -1,0 +1,242 @@
+"""The compiler's phases in order: from a model's MLIR to a module file.
+
+Enters: a module as a front end made it (an in-memory operation in the session's context). Leaves: the bytes of a
+`.vmfb`, or the MLIR text of the phase that the caller wants to see. Up to `executable-sources` the phases are MLIR's
+and IREE's own: input conversion, fusion, dispatch formation, scheduling, memory packing. There each kernel is still
+linalg on tensors, and the schedules are chosen. `executable-targets` lowers the kernels to the SPIR-V dialect, which
+webree.codegen_wgsl translates. `hal` and `vm` lower the host program around them.
+Between phases the module stays in memory; nothing makes a round trip through text.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from webree.codegen_wgsl import schedules
+from webree.compiler.executables import (
+    Kernels,
+    dispatch_statistics,
+    insert_binaries,
+    name_device,
+    translate_executables,
+)
+from webree.compiler.frontends import ImportedModel, Signature
+from webree.compiler.session import Session
+from webree.compiler.statistics import DispatchStatistics
+from webree.compiler.target import Profile
+from webree.errors import CompileError, UsageError
+
+__all__ = ["FLAGS", "PHASES", "Pipeline", "check_phase", "module_text", "session_flags", "write_file"]
+
+PHASES: tuple[str, ...] = (
+    "import",
+    "input",
+    "abi",
+    "preprocessing",
+    "global-optimization",
+    "dispatch-creation",
+    "flow",
+    "stream",
+    "executable-sources",
+    "executable-configurations",
+    "executable-targets",
+    "hal",
+    "vm",
+)
+"""Names of the phases, as `--compile-to` takes them. `import` is the front end's result, the rest are the compiler's."""
+
+_WHAT = {
+    "input": "conversion of the model to linalg",
+    "abi": "lowering of the model's functions to the calling convention",
+    "preprocessing": "preprocessing",
+    "global-optimization": "optimisation of the whole model",
+    "dispatch-creation": "fusion of operations into kernels",
+    "flow": "forming of kernels",
+    "stream": "scheduling and memory planning",
+    "executable-sources": "preparation of the kernels",
+    "executable-configurations": "choice of the kernels' schedules",
+    "executable-targets": "code generation of a kernel",
+    "hal": "lowering of the host program",
+    "vm": "lowering of the host program",
+}
+
+FLAGS: tuple[str, ...] = (
+    # One plain entry point instead of an asynchronous one and a wrapper: the VM suspends wherever it must.
+    "--iree-torch-emit-async-entry-points=false",
+)
+"""Session flags for every compile; the caller's come after them."""
+
+_ELIDED_ELEMENTS = 64
+_ELIDED_BYTES = 256
+
+# Steps in order with their usual share of the time, for the progress fraction.
+_SHARES: dict[str, int] = {
+    "import": 8,
+    "input": 6,
+    "abi": 1,
+    "preprocessing": 2,
+    "global-optimization": 12,
+    "dispatch-creation": 6,
+    "flow": 4,
+    "stream": 10,
+    "executable-sources": 4,
+    "schedules": 2,
+    "executable-configurations": 6,
+    "executable-targets": 25,
+    "wgsl": 10,
+    "hal": 8,
+    "vm": 4,
+    "module": 2,
+}
+
+
+@dataclass
+class Pipeline:
+    """One compile.
+
+    Attributes:
+        session: owns the module's context and has the flags of `session_flags` set.
+        profile: what to compile for.
+        progress: called as each step begins, with its name and the fraction of the work behind it.
+        dump_phases: folder for `NN-phase.mlir`, constants left out, or None.
+        dump_wgsl: folder for one `.wgsl` per executable, or None.
+        kernels: the executables, once they are translated.
+        seconds: time of each finished step.
+    """
+
+    session: Session
+    profile: Profile
+    progress: Callable[[str, float], None] | None = None
+    dump_phases: Path | None = None
+    dump_wgsl: Path | None = None
+    kernels: tuple[Kernels, ...] = field(default=(), init=False)
+    seconds: dict[str, float] = field(default_factory=dict, init=False)
+    _step: str | None = field(default=None, init=False)
+    _began: float = field(default=0.0, init=False)
+
+    def compile(self, imported: ImportedModel) -> bytes:
+        """All phases: the module file. Raises `CompileError`."""
+        module = self.lower_to(imported, "vm")
+        self.step("module")
+        data = self.session.emit(module, start="vm")
+        self.step(None)
+        return data
+
+    def lower_to(self, imported: ImportedModel, end: str) -> Any:
+        """The phases up to and with `end`; returns the module as it is then. Raises `CompileError`."""
+        module = imported.module
+        self._dump(module, "import")
+        if end == "import":
+            return module
+        try:
+            module = self._phase(module, None, "input")
+        except CompileError as error:
+            raise (imported.explain(error) if imported.explain is not None else error) from error
+        self._set_target(module)
+        _set_names(module, imported.signatures)
+        statistics: dict[str, DispatchStatistics] = {}
+        phase = "input"
+        for following in PHASES[PHASES.index("input") + 1 : PHASES.index(end) + 1]:
+            if following == "executable-configurations":
+                self.step("schedules")
+                statistics = dispatch_statistics(module)
+                schedules.annotate(module, self.profile)
+            module = self._phase(module, phase, following)
+            phase = following
+            if phase == "executable-targets":
+                self.step("wgsl")
+                self.kernels = translate_executables(module, self.profile, statistics)
+                self._dump_wgsl()
+            elif phase == "hal":
+                insert_binaries(module, self.kernels)
+                name_device(module)
+        return module
+
+    def step(self, name: str | None) -> None:
+        """Say that a step begins (None: that the last one is done)."""
+        now = time.perf_counter()
+        if self._step is not None:
+            self.seconds[self._step] = now - self._began
+        self._step, self._began = name, now
+        if self.progress is not None and name is not None:
+            steps = list(_SHARES)
+            behind = sum(_SHARES[step] for step in steps[: steps.index(name)])
+            self.progress(name, behind / sum(_SHARES.values()))
+
+    def _phase(self, module: Any, start: str | None, end: str) -> Any:
+        self.step(end)
+        module = self.session.run(module, start=start, end=end, what=_WHAT[end])
+        self._dump(module, end)
+        return module
+
+    def _set_target(self, module: Any) -> None:
+        from iree.compiler import ir
+
+        with module.context:
+            module.attributes["hal.device.targets"] = ir.Attribute.parse(f"[{self.profile.device_target()}]")
+            module.attributes["stream.resources"] = ir.Attribute.parse(self.profile.resource_config())
+
+    def _dump(self, module: Any, phase: str) -> None:
+        if self.dump_phases is not None:
+            text = module.get_asm(large_elements_limit=_ELIDED_ELEMENTS, large_resource_limit=_ELIDED_BYTES)
+            write_file(self.dump_phases / f"{PHASES.index(phase):02}-{phase}.mlir", text.encode())
+
+    def _dump_wgsl(self) -> None:
+        if self.dump_wgsl is not None:
+            for item in self.kernels:
+                name = "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in item.symbol)
+                write_file(self.dump_wgsl / f"{name}.wgsl", item.file.shader_modules[0].text().encode())
+
+
+def _set_names(module: Any, signatures: Sequence[Signature]) -> None:
+    """Put the model's own names on the arguments and results of its functions; the runtime shows them."""
+    from iree.compiler import ir
+
+    by_function = {item.function: item for item in signatures}
+    with module.context:
+        for op in (inner.operation for inner in module.regions[0].blocks[0]):
+            signature = (
+                by_function.get(ir.StringAttr(op.attributes["sym_name"]).value) if "sym_name" in op.attributes else None
+            )
+            if signature is None or not op.name.endswith(".func"):
+                continue
+            for attribute, names in (("arg_attrs", signature.inputs), ("res_attrs", signature.outputs)):
+                op.attributes[attribute] = ir.ArrayAttr.get(
+                    [ir.DictAttr.get({"iree.abi.name": ir.StringAttr.get(name)}) for name in names]
+                )
+
+
+def module_text(module: Any) -> str:
+    """The whole module as MLIR text, constants included, without the attributes that name the target."""
+    for name in ("hal.device.targets", "stream.resources"):
+        if name in module.attributes:
+            del module.attributes[name]
+    return str(module.get_asm())
+
+
+def check_phase(name: str) -> None:
+    """Raises `UsageError` with the phases there are."""
+    if name not in PHASES:
+        raise UsageError(f"unknown phase {name!r}; there are {', '.join(PHASES)}")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises `UsageError` if the folder or the file cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def session_flags(profile: Profile, flags: Sequence[str]) -> list[str]:
+    """All session flags of a compile, the caller's last."""
+    return [*FLAGS, *schedules.preprocessing_flags(profile), *flags]
