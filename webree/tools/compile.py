@@ -13,15 +13,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from webree.compiler.target import PROFILES
 from webree.errors import UsageError, WebreeError
 from webree.tools.progress import Progress
 
 __all__ = ["EXAMPLES", "add_arguments", "add_compile_arguments", "parse_dims", "run"]
 
-EXAMPLES = """\
+
+def profiles_text() -> str:
+    """The table of profiles, for `--help`."""
+    return "\n".join(f"  {profile.name:17} {profile.summary}" for profile in PROFILES)
+
+
+EXAMPLES = f"""\
 profiles:
-  webgpu            the limits that every WebGPU adapter has (the default)
-  webgpu-software   the same limits, kernels shaped for adapters that compute on the CPU (lavapipe, SwiftShader)
+{profiles_text()}
 
 examples:
   webree compile model.onnx -o model.vmfb
@@ -44,7 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input-format", default="auto", metavar="NAME", help="onnx or mlir (default: look at the file)"
     )
     parser.add_argument("--entry-name", default="main", metavar="NAME", help="name of an ONNX model's function (main)")
-    parser.add_argument("--compile-to", metavar="PHASE", help="stop after this phase and write its MLIR")
+    parser.add_argument(
+        "--compile-to",
+        metavar="PHASE",
+        help="write the MLIR of a phase: import, input, flow, stream, executable-sources, executable-targets, hal, …",
+    )
     parser.add_argument("--dump-phases", metavar="DIR", type=Path, help="write every phase's MLIR into this folder")
     parser.add_argument("--dump-wgsl", metavar="DIR", type=Path, help="write every kernel's WGSL into this folder")
     parser.add_argument(
@@ -57,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_compile_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that `run`, `benchmark` and `compile` share, as they compile model files too."""
-    parser.add_argument("--profile", metavar="NAME", help="limits and kernels to compile for (see below)")
+    parser.add_argument(
+        "--profile", metavar="NAME", help="the class of devices to compile for (`webree compile --help` lists them)"
+    )
     parser.add_argument(
         "--dim",
         action="append",
