@@ -100,14 +100,14 @@ def _open_source(source: Any, progress: Progress | None) -> Suspendable[tuple[By
     if isinstance(source, (str, os.PathLike)):
         name = os.fspath(source)
         if IN_BROWSER and (_is_url(name) or not os.path.exists(name)):
-            from webree.hal_webgpu.browser import fetch
+            from webree.browser.promises import fetch
 
             return (yield from fetch(name, progress)), name
         if _is_url(name):
             return MemorySource(_download(name)), name
         return map_file(name), name
     if IN_BROWSER:
-        from webree.hal_webgpu.browser import from_js, is_js_array
+        from webree.browser.values import from_js, is_js_array
 
         if is_js_array(source):
             return from_js(source)[0], ""

@@ -92,7 +92,7 @@ class Array:
         """The elements as a flat JavaScript typed array (browser only)."""
         if not IN_BROWSER:
             raise UsageError("to_js() works only in the browser, under Pyodide")
-        from webree.hal_webgpu.browser import typed_array
+        from webree.browser.values import typed_array
 
         return typed_array(self._source, self.dtype)
 

@@ -233,7 +233,7 @@ def _buffer_array(view: memoryview) -> HostTensor:
 
 def _js_array(value: Any) -> HostTensor | None:
     """A typed array, or an ArrayBuffer as the bytes of a uint8 array; nothing is copied into Python."""
-    from webree.hal_webgpu.browser import from_js, is_js_array
+    from webree.browser.values import from_js, is_js_array
 
     if not is_js_array(value):
         return None

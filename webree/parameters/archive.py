@@ -110,7 +110,7 @@ def _bytes_of(source: ArchiveSource) -> tuple[ByteSource, str]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return MemorySource(source), ""
     if IN_BROWSER:
-        from webree.hal_webgpu.browser import from_js, is_js_array
+        from webree.browser.values import from_js, is_js_array
 
         if is_js_array(source):
             return from_js(source)[0], ""
