@@ -1,0 +1,392 @@
+"""SPIR-V's structured control flow -> WGSL's `if`, `switch`, `while`, `for` and `loop`.
+
+A `spirv.mlir.selection` or `spirv.mlir.loop` op holds a region whose last block is the merge block; branches never
+leave the region. So each region is translated by itself: a walk from its entry, where a conditional branch opens an
+`if` that closes at the branch's join (its nearest common post-dominator), a branch to the merge block of a loop is
+`break`, and one to its header `continue`. Block arguments become variables that the branches assign.
+Spec: https://mlir.llvm.org/docs/Dialects/SPIR-V/#control-flow
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from webree.codegen_wgsl.emitter import Emitter, unsupported
+from webree.codegen_wgsl.expressions import Expr, Rank, prefix
+from webree.codegen_wgsl.spirv import Block, Op, Region, Value
+from webree.codegen_wgsl.types import F16, F32, Scalar, Vector, scalar_of
+
+__all__ = ["ControlFlow"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The region that a walk is in.
+
+    Attributes:
+        merge: its merge block, or None for a function body.
+        header: the loop header, or None outside loops.
+        joins: per block that branches, the block where its arms meet (None: they never do).
+        results: the variables that take the merge block's operands.
+        update: the statement that a `for` header does itself: (header argument, step), or None.
+    """
+
+    merge: Block | None
+    header: Block | None
+    joins: dict[Block, Block | None]
+    results: list[Expr]
+    update: Value | None = None
+
+
+class ControlFlow:
+    """Walks regions; `emit_op` translates every op that is not control flow."""
+
+    def __init__(self, emitter: Emitter, emit_op: Callable[[Op], None]) -> None:
+        self._emitter = emitter
+        self._emit_op = emit_op
+
+    def function_body(self, region: Region) -> None:
+        frame = _Frame(None, None, _joins(region, None, None), [])
+        self._path(region.blocks[0], None, frame)
+
+    # -- regions --------------------------------------------------------------------------------------------------
+
+    def _selection(self, op: Op) -> None:
+        if not op.regions or not op.regions[0].blocks:
+            return
+        region = op.regions[0]
+        merge = region.blocks[-1]
+        results = self._result_variables(op)
+        self._declare_arguments(region, skip={region.blocks[0]})
+        frame = _Frame(merge, None, _joins(region, merge, None), results)
+        self._path(region.blocks[0], merge, frame)
+        if region.blocks[0] is not merge:
+            self._ops(merge)
+        self._assign_results(merge, results)
+
+    def _loop(self, op: Op) -> None:
+        region = op.regions[0]
+        if not region.blocks:
+            return
+        entry, merge = region.blocks[0], region.blocks[-1]
+        results = self._result_variables(op)
+        if entry is merge:
+            self._ops(merge)
+            self._assign_results(merge, results)
+            return
+        if entry.terminator.name != "spirv.Branch":
+            raise unsupported(op, "a loop's entry block must branch to its header")
+        self._ops(entry)
+        header, initial = entry.terminator.successors[0]
+        counter = _counter(header, region)
+        self._declare_arguments(region, skip={entry, header})
+        self._declare_loop_variables(header, initial, counter)
+        frame = _Frame(merge, header, _joins(region, merge, header), results, counter)
+        self._loop_body(header, merge, frame, dict(zip(header.arguments, initial, strict=True)))
+
+    def _loop_body(self, header: Block, merge: Block, frame: _Frame, initial: dict[Value, Value]) -> None:
+        writer = self._emitter.writer
+        with writer.capture(deeper=True) as head:
+            self._ops(header)
+        terminator = header.terminator
+        condition = self._exit_condition(terminator, merge) if not head and not frame.results else None
+        if condition is None:
+            self._catch_up(frame, initial)
+            with writer.block("loop"):
+                writer.extend(head)
+                self._terminator(header, header, _Frame(merge, frame.header, frame.joins, frame.results))
+            return
+        condition_text, body = condition
+        with writer.block(self._loop_header(condition_text, frame, initial)):
+            self._path(body, header, frame)
+
+    def _exit_condition(self, terminator: Op, merge: Block) -> tuple[Expr, Block] | None:
+        """The condition to go on and the first block of the body, if the header leaves by a plain branch."""
+        if terminator.name != "spirv.BranchConditional":
+            return None
+        (then, then_values), (other, other_values) = terminator.successors
+        if then_values or other_values or merge.arguments or len(merge.ops) > 1:
+            return None
+        condition = self._emitter.expr(terminator.operands[0])
+        if other is merge and then is not merge:
+            return condition, then
+        if then is merge and other is not merge:
+            return _negate(condition), other
+        return None
+
+    def _loop_header(self, condition: Expr, frame: _Frame, initial: dict[Value, Value]) -> str:
+        counter = frame.update
+        if counter is None:
+            return f"while ({condition.text})"
+        name = self._emitter.expr(counter).text
+        start = self._emitter.expr(initial[counter]).text
+        step = self._emitter.expr(_next_value(counter).op.operands[1])  # type: ignore[union-attr]
+        return f"for (var {name}: i32 = {start}; {condition.text}; {name} += {step.text})"
+
+    def _catch_up(self, frame: _Frame, initial: dict[Value, Value]) -> None:
+        """Declares the counter that a `for` would have declared."""
+        if frame.update is not None:
+            name = self._emitter.expr(frame.update).text
+            self._emitter.variable(name, frame.update.type, self._emitter.expr(initial[frame.update]))
+
+    def _result_variables(self, op: Op) -> list[Expr]:
+        results = []
+        for result in op.results:
+            name = Expr(self._emitter.state.namer.fresh("r"))
+            self._emitter.variable(name.text, result.type)
+            self._emitter.bind(result, name)
+            results.append(name)
+        return results
+
+    def _declare_arguments(self, region: Region, skip: set[Block]) -> None:
+        for block in region.blocks:
+            for argument in block.arguments if block not in skip else ():
+                name = Expr(self._emitter.state.namer.fresh("r"))
+                self._emitter.variable(name.text, argument.type)
+                self._emitter.bind(argument, name)
+
+    def _declare_loop_variables(self, header: Block, initial: list[Value], counter: Value | None) -> None:
+        for argument, start in zip(header.arguments, initial, strict=True):
+            if argument is counter:
+                name = self._emitter.state.namer.fresh("i")
+            else:
+                name = self._emitter.state.namer.fresh("acc" if _is_float(argument) else "n")
+                self._emitter.variable(name, argument.type, self._emitter.expr(start))
+            self._emitter.bind(argument, Expr(name))
+
+    # -- blocks ---------------------------------------------------------------------------------------------------
+
+    def _ops(self, block: Block) -> None:
+        """Every op of a block but its terminator."""
+        for op in block.ops[:-1]:
+            if op.name == "spirv.mlir.selection":
+                self._selection(op)
+            elif op.name == "spirv.mlir.loop":
+                self._loop(op)
+            else:
+                self._emit_op(op)
+
+    def _path(self, block: Block, stop: Block | None, frame: _Frame) -> None:
+        """Blocks from `block` up to `stop`, which is left to the caller."""
+        if block is stop:
+            return
+        self._ops(block)
+        self._terminator(block, stop, frame)
+
+    def _terminator(self, block: Block, stop: Block | None, frame: _Frame) -> None:
+        op = block.terminator
+        match op.name:
+            case "spirv.Branch":
+                self._edge(*op.successors[0], stop, frame)
+            case "spirv.BranchConditional":
+                self._if(op, block, stop, frame)
+            case "spirv.Switch":
+                self._switch(op, block, stop, frame)
+            case "spirv.Return":
+                # A function of one block ends by itself.
+                if frame.merge is not None or len(block.region.blocks) > 1:
+                    self._emitter.statement("return")
+            case "spirv.ReturnValue":
+                self._emitter.statement(f"return {self._emitter.expr(op.operands[0]).text}")
+            case "spirv.Unreachable":
+                pass
+            case "spirv.mlir.merge":
+                pass
+            case _:
+                self._emit_op(op)
+
+    def _edge(self, target: Block, values: list[Value], stop: Block | None, frame: _Frame) -> None:
+        """Goes along one branch: assigns the target's arguments, then falls through, leaves, or goes on there."""
+        self._assign(target, values, frame)
+        if frame.header is not None and target is frame.merge:
+            self._ops(target)
+            self._assign_results(target, frame.results)
+            self._emitter.statement("break")
+        elif frame.header is not None and target is frame.header:
+            if stop is not frame.header:
+                self._emitter.statement("continue")
+        elif target is not stop:
+            self._path(target, stop, frame)
+
+    def _if(self, op: Op, block: Block, stop: Block | None, frame: _Frame) -> None:
+        condition = self._emitter.expr(op.operands[0])
+        join = frame.joins[block]
+        inner_stop = join if join is not None else stop
+        writer = self._emitter.writer
+        (then, then_values), (other, other_values) = op.successors
+        with writer.capture(deeper=True) as then_lines:
+            self._edge(then, then_values, inner_stop, frame)
+        with writer.capture(deeper=True) as other_lines:
+            self._edge(other, other_values, inner_stop, frame)
+        if not then_lines and other_lines:
+            condition, then_lines, other_lines = _negate(condition), other_lines, []
+        if then_lines:
+            with writer.block(f"if ({condition.text})"):
+                writer.extend(then_lines)
+        if other_lines:
+            # `} else {` belongs on one line.
+            writer.reopen("else")
+            writer.extend(other_lines)
+            writer.close()
+        if join is not None and join is not stop:
+            self._path(join, stop, frame)
+
+    def _switch(self, op: Op, block: Block, stop: Block | None, frame: _Frame) -> None:
+        if frame.header is not None:
+            raise unsupported(op, "a switch in a loop must stand in a selection of its own")
+        join = frame.joins[block]
+        inner_stop = join if join is not None else stop
+        writer = self._emitter.writer
+        default, *cases = op.successors
+        arms: dict[tuple[int, tuple[Value, ...]], list[str]] = {}
+        targets: dict[tuple[int, tuple[Value, ...]], tuple[Block, list[Value]]] = {}
+        for label, (target, values) in zip(
+            ["default", *map(str, op.attributes.get("literals", []))], [default, *cases], strict=True
+        ):
+            key = id(target), tuple(values)
+            arms.setdefault(key, []).append(label)
+            targets[key] = target, values
+        with writer.block(f"switch ({self._emitter.expr(op.operands[0]).text})"):
+            for key, labels in arms.items():
+                with writer.block("default:" if labels == ["default"] else f"case {', '.join(labels)}:"):
+                    self._edge(*targets[key], inner_stop, frame)
+        if join is not None and join is not stop:
+            self._path(join, stop, frame)
+
+    # -- assignments ----------------------------------------------------------------------------------------------
+
+    def _assign(self, target: Block, values: list[Value], frame: _Frame) -> None:
+        """Assigns block arguments as if all at once: none may read what another has already overwritten."""
+        pairs = []
+        for argument, value in zip(target.arguments, values, strict=True):
+            if argument is frame.update:
+                continue
+            name, expr = self._emitter.expr(argument).text, self._emitter.expr(value)
+            if expr.text != name:
+                pairs.append((name, expr, value))
+        pending = list(pairs)
+        while pending:
+            free = [
+                pair
+                for pair in pending
+                if not any(_mentions(other, pair[0]) for _, other, _ in pending if other is not pair[1])
+            ]
+            if free:
+                name, expr, _ = free[0]
+                pending.remove(free[0])
+                self._emitter.statement(f"{name} = {expr.text}")
+            else:
+                # A cycle, such as a swap: keep one old value aside.
+                name, expr, value = pending[0]
+                pending[0] = name, self._emitter.let(expr, "next"), value
+
+    def _assign_results(self, merge: Block, results: list[Expr]) -> None:
+        for name, value in zip(results, merge.terminator.operands, strict=True):
+            self._emitter.statement(f"{name.text} = {self._emitter.expr(value).text}")
+
+
+def _mentions(expr: Expr, name: str) -> bool:
+    return re.search(rf"\b{name}\b", expr.text) is not None
+
+
+def _negate(condition: Expr) -> Expr:
+    if condition.negation is not None:
+        return Expr(condition.negation, Rank.LOOSE)
+    return prefix("!", condition)
+
+
+def _is_float(value: Value) -> bool:
+    return isinstance(value.type, Scalar | Vector) and scalar_of(value.type) in (F16, F32)
+
+
+def _next_value(argument: Value) -> Value:
+    """The value that the loop's back edge passes for a header argument."""
+    header = argument.block
+    assert header is not None
+    index = header.arguments.index(argument)
+    for block in header.region.blocks[1:]:
+        for target, values in block.terminator.successors:
+            if target is header:
+                return values[index]
+    raise AssertionError("a loop without a back edge")
+
+
+def _counter(header: Block, region: Region) -> Value | None:
+    """The header argument that a `for` can count: i = i + step with a step from outside the loop."""
+    back_edges = [
+        (block, values)
+        for block in region.blocks[1:]
+        for target, values in block.terminator.successors
+        if target is header
+    ]
+    if len(back_edges) != 1 or header.terminator.name != "spirv.BranchConditional":
+        return None
+    condition = header.terminator.operands[0].op
+    for argument, value in zip(header.arguments, back_edges[0][1], strict=True):
+        op = value.op
+        if op is None or op.name != "spirv.IAdd" or op.operands[0] is not argument or len(value.uses) != 1:
+            continue
+        step = op.operands[1]
+        outside = not _defined_in(step, region)
+        if outside and isinstance(argument.type, Scalar) and condition is not None and argument in condition.operands:
+            return argument
+    return None
+
+
+def _defined_in(value: Value, region: Region) -> bool:
+    block = value.block if value.op is None else value.op.block
+    while block is not None:
+        if block.region is region:
+            return not (value.op is not None and value.op.name == "spirv.Constant")
+        parent = block.region.parent
+        block = parent.block if parent is not None else None
+    return False
+
+
+def _joins(region: Region, merge: Block | None, header: Block | None) -> dict[Block, Block | None]:
+    """For each block, the nearest block of the region that every way on from it reaches.
+
+    Ways that leave do not count: a return, and in a loop a branch to the merge block (`break`). The end of a
+    loop's body is its header, reached by the back edge.
+    """
+    end = header if header is not None else merge
+    start = header if header is not None else region.blocks[0]
+    edges = {
+        block: [target for target, _ in block.terminator.successors if header is None or target is not merge]
+        for block in region.blocks
+    }
+    order = _postorder(start, edges)
+    position = {block: index for index, block in enumerate(order)}
+    reached: dict[Block, frozenset[Block] | None] = {}
+    joins: dict[Block, Block | None] = {}
+    for block in order:
+        ways = [frozenset({end}) if target is end else reached[target] for target in edges[block] if target in position]
+        meeting = [way for way in ways if way is not None]
+        if block is end and header is None:
+            reached[block] = frozenset({block})
+            joins[block] = None
+            continue
+        common = frozenset.intersection(*meeting) if meeting else None
+        reached[block] = common | {block} if common is not None else None
+        # In postorder the nearest comes last; the end, a loop's header, is the farthest.
+        inner = [candidate for candidate in common or () if candidate is not end]
+        joins[block] = max(inner, key=position.__getitem__) if inner else end if common else None
+    return joins
+
+
+def _postorder(entry: Block, edges: dict[Block, list[Block]]) -> list[Block]:
+    order: list[Block] = []
+    seen: set[Block] = set()
+
+    def visit(block: Block) -> None:
+        if block in seen:
+            return
+        seen.add(block)
+        for target in edges[block]:
+            visit(target)
+        order.append(block)
+
+    visit(entry)
+    return order
