@@ -82,6 +82,14 @@ export class Module {
   /** Call a function. Throws `WebreeError` of kind InvocationError for wrong inputs, DeviceError if the GPU fails. */
   call(name: string, inputs: Input[]): Promise<(Tensor | number)[]>;
   benchmark(name: string, inputs: Input[], repetitions: number): Promise<Benchmark>;
+  /**
+   * Give the module the Python program around it (what makes inputs of a file, and an answer of outputs): URLs of Python
+   * files and data, all put into one folder. The first defines `async def answer(module, file, name)`, `file` having
+   * `size` and `read(byte_offset, byte_length)`, and returns plain values.
+   */
+  useProgram(urls: (string | URL)[]): Promise<void>;
+  /** What the program says about a file; only what it reads of the file is read. */
+  answer(file: Blob, name?: string): Promise<{ answer: unknown; timeMs: number }>;
   /** Free its GPU memory. */
   close(): Promise<void>;
 }

@@ -127,6 +127,20 @@ export class Module {
     return this.#runtime.ask("benchmark", { module: this.#number, function: name, inputs, repetitions });
   }
 
+  /** @param {(string | URL)[]} urls  Python files and data; the first defines `answer` */
+  async useProgram(urls) {
+    const named = urls.map((url) => new URL(url, location.href));
+    const nameOf = (/** @type {URL} */ url) => decodeURIComponent(url.pathname.split("/").at(-1) ?? "");
+    const entries = await Promise.all(named.map(async (url) => [nameOf(url), await fetchBytes(url)]));
+    const files = Object.fromEntries(entries);
+    await this.#runtime.ask("program", { module: this.#number, entry: nameOf(named[0]), files });
+  }
+
+  /** @param {Blob} file  @param {string} [name] */
+  answer(file, name = file instanceof File ? file.name : "") {
+    return this.#runtime.ask("answer", { module: this.#number, file, name });
+  }
+
   async close() {
     await this.#runtime.ask("close", { module: this.#number });
   }
@@ -164,6 +178,13 @@ export function stop() {
   shared?.worker.terminate();
   shared?.fail("webree was stopped");
   shared = null;
+}
+
+/** @param {URL} url */
+async function fetchBytes(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`cannot fetch ${url}: the server answered ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
 }
 
 /**

@@ -8,18 +8,21 @@ with a typed array in it, and never enter Python's heap.
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 from pyodide.code import eval_code_async
 from pyodide.ffi import JsProxy
 
 import webree
-from webree.browser.values import from_js, is_js_array, plain, typed_array
+from webree.browser.values import BlobSource, from_js, is_js_array, plain, typed_array
 from webree.dtypes import by_name
-from webree.errors import InvocationError, StatusCode, WebreeError
+from webree.errors import InvocationError, StatusCode, UsageError, WebreeError
 from webree.module.source import MemorySource
 
 __all__ = ["answer", "connect"]
@@ -27,6 +30,7 @@ __all__ = ["answer", "connect"]
 PYTHON_FAULT = int(StatusCode.UNKNOWN)
 
 _modules: dict[int, Any] = {}
+_programs: dict[int, Any] = {}
 _globals: dict[str, Any] = {"__name__": "__main__"}
 
 
@@ -129,9 +133,41 @@ async def _benchmark(arguments: Any) -> dict[str, object]:
     }
 
 
+async def _program(arguments: Any) -> None:
+    """Give a module the Python program around it: files, of which `entry` defines `async def answer(...)`."""
+    number = arguments.module
+    _module(number)
+    folder = Path("/programs") / str(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in arguments.files.object_entries():
+        (folder / Path(name).name).write_bytes(data.to_bytes())
+        sys.modules.pop(Path(name).stem, None)  # another program may have a file of the same name
+    spec = spec_from_file_location(f"program_{number}", folder / arguments.entry)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"the program {arguments.entry} is not a Python file")
+    program = module_from_spec(spec)
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(program)
+    finally:
+        sys.path.remove(str(folder))
+    _programs[number] = program
+
+
+async def _answer(arguments: Any) -> object:
+    """What the module's program says about a file: `answer(module, file, name)`, `file` being a `ByteSource`."""
+    module, program = _module(arguments.module), _programs.get(arguments.module)
+    if program is None:
+        raise UsageError("this module has no program: give it one with useProgram")
+    start = time.perf_counter()
+    rows = await program.answer(module, BlobSource(arguments.file), arguments.name)
+    return {"answer": _for_page(rows), "timeMs": 1000 * (time.perf_counter() - start)}
+
+
 async def _close(arguments: Any) -> None:
     """Free a module."""
     module = _modules.pop(arguments.module, None)
+    _programs.pop(arguments.module, None)
     if module is not None:
         module.close()
 
@@ -161,6 +197,8 @@ _METHODS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
     "load": _load,
     "call": _call,
     "benchmark": _benchmark,
+    "program": _program,
+    "answer": _answer,
     "close": _close,
     "devices": _devices,
     "python": _python,

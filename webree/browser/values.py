@@ -16,7 +16,7 @@ from pyodide.ffi import JsProxy, to_js
 
 from webree.module.source import ByteSource
 
-__all__ = ["JsByteSource", "from_js", "is_js_array", "js_bytes", "plain", "typed_array"]
+__all__ = ["BlobSource", "JsByteSource", "from_js", "is_js_array", "js_bytes", "plain", "typed_array"]
 
 _TYPED_ARRAYS: Mapping[str, str] = {
     "Int8Array": "int8",
@@ -75,19 +75,39 @@ class JsByteSource:
         return self._size
 
     def read(self, byte_offset: int, byte_length: int) -> memoryview:
-        self._check(byte_offset, byte_length)
+        _check_range(self._size, byte_offset, byte_length)
         JsByteSource.read_bytes += byte_length
         return memoryview(self.js_bytes.subarray(byte_offset, byte_offset + byte_length).to_bytes())
 
     def slice(self, byte_offset: int, byte_length: int) -> JsByteSource:
-        self._check(byte_offset, byte_length)
+        _check_range(self._size, byte_offset, byte_length)
         return JsByteSource(self.js_bytes.subarray(byte_offset, byte_offset + byte_length))
 
-    def _check(self, byte_offset: int, byte_length: int) -> None:
-        if byte_offset < 0 or byte_length < 0 or byte_offset + byte_length > self._size:
-            raise IndexError(
-                f"bytes {byte_offset}..{byte_offset + byte_length} lie outside a source of {self._size} bytes"
-            )
+
+def _check_range(size: int, byte_offset: int, byte_length: int) -> None:
+    if byte_offset < 0 or byte_length < 0 or byte_offset + byte_length > size:
+        raise IndexError(f"bytes {byte_offset}..{byte_offset + byte_length} lie outside a source of {size} bytes")
+
+
+class BlobSource:
+    """A `ByteSource` over a Blob or File in a worker: a range is read from it when it is asked for, and no more."""
+
+    __slots__ = ("_blob", "_start", "size")
+
+    def __init__(self, blob: Any, byte_offset: int = 0, byte_length: int | None = None) -> None:
+        self._blob = blob
+        self._start = byte_offset
+        self.size = int(blob.size) if byte_length is None else byte_length
+
+    def read(self, byte_offset: int, byte_length: int) -> memoryview:
+        _check_range(self.size, byte_offset, byte_length)
+        start = self._start + byte_offset
+        part = js.FileReaderSync.new().readAsArrayBuffer(self._blob.slice(start, start + byte_length))
+        return memoryview(part.to_bytes())
+
+    def slice(self, byte_offset: int, byte_length: int) -> BlobSource:
+        _check_range(self.size, byte_offset, byte_length)
+        return BlobSource(self._blob, self._start + byte_offset, byte_length)
 
 
 def is_js_array(value: object) -> bool:

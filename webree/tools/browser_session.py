@@ -12,10 +12,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -31,12 +29,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BrowserError",
     "BrowserModule",
-    "BrowserRun",
     "BrowserSession",
-    "benchmark",
     "chromium_flags",
     "find_chromium",
-    "run",
 ]
 
 START_TIMEOUT_S = 120.0
@@ -286,75 +281,6 @@ class BrowserSession:
         if "error" in answer:
             raise _error(answer["error"])
         return _unpacked(json.loads(answer["result"]), data)
-
-
-@dataclass(frozen=True)
-class BrowserRun:
-    """What one call in a browser gave.
-
-    Attributes:
-        outputs: the results, tensors as NumPy arrays.
-        adapter: name of the adapter in the browser.
-        load_ms: time to load the module in the worker.
-        call_ms: time of the call in the worker, read-back included.
-    """
-
-    outputs: list[Any]
-    adapter: str
-    load_ms: float
-    call_ms: float
-
-
-def run(
-    module: Path | bytes,
-    function: str,
-    inputs: Sequence[Any],
-    *,
-    parameters: Any = None,
-    adapter: str = "auto",
-    jspi: bool = True,
-) -> BrowserRun:
-    """Start a browser, load a module in it, call a function once, end the browser.
-
-    `inputs`: NumPy arrays and numbers. Raises what loading and calling natively raise, and `UsageError` if Chromium,
-    Pyodide or Playwright is missing."""
-    with BrowserSession(adapter=adapter, jspi=jspi) as session:
-        loaded = session.load(module, parameters)
-        outputs = loaded.call(function, inputs)
-        return BrowserRun(outputs, loaded.adapter, loaded.load_ms, loaded.call_ms)
-
-
-def benchmark(
-    module: Path | bytes,
-    function: str,
-    inputs: Sequence[Any],
-    repetitions: int,
-    *,
-    parameters: Any = None,
-    adapter: str = "auto",
-) -> dict[str, Any]:
-    """Start a browser and time a module in it. All times in ms, in the worker.
-
-    Keys: `adapter`, `load_ms`, `first_call_ms`, `median_ms`, `calls_ms`, `host_ms` (Python's part of a call),
-    `submissions`, `crossings`, `dispatches` (a call), `allocated_bytes`, `outputs` (of the first call)."""
-    with BrowserSession(adapter=adapter) as session:
-        loaded = session.load(module, parameters)
-        outputs = loaded.call(function, inputs)
-        first_call_ms = loaded.call_ms
-        times = loaded.benchmark(function, inputs, repetitions)
-        return {
-            "adapter": loaded.adapter,
-            "load_ms": loaded.load_ms,
-            "first_call_ms": first_call_ms,
-            "median_ms": statistics.median(times["callsMs"]) if times["callsMs"] else first_call_ms,
-            "calls_ms": times["callsMs"],
-            "host_ms": times["hostMs"],
-            "submissions": times["submissions"],
-            "crossings": times["crossings"],
-            "dispatches": times["dispatches"],
-            "allocated_bytes": times["allocatedBytes"],
-            "outputs": outputs,
-        }
 
 
 _ASK = """async ([name, message, request, reply]) => {
