@@ -16,12 +16,12 @@ from typing import Any
 
 from webree.module.executable import ExecutableFile, read_executable
 from webree.module.isa import IMPORT_BIT, decode
-from webree.module.reader import ModuleFile, read_module
-from webree.module.source import ByteSource, MemorySource
+from webree.module.reader import ModuleFile
+from webree.module.source import ByteSource
 from webree.module.verifier import verify
 from webree.signature import parse_signature
 from webree.tools.compile import add_compile_arguments, parse_dims
-from webree.tools.model_cache import module_file
+from webree.tools.model_cache import module_file, open_module
 
 __all__ = ["EXAMPLES", "add_arguments", "describe", "executables", "run"]
 
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
     dims = parse_dims(arguments.dim)
     path = module_file(arguments.module, profile=arguments.profile or "webgpu", dims=dims)
-    module = read_module(MemorySource(path.read_bytes()))
+    module = open_module(path)
     verify(module)
     facts = describe(module)
     if arguments.wgsl is not None:

@@ -108,14 +108,6 @@ async def _profile(device: Any, function: Any, positional: Any, named: Any) -> d
     }
 
 
-def tensor(data: Any, shape: Any, dtype: str) -> Array:
-    """An input of the page: raw bytes with a shape and a NumPy type name."""
-    return Array(MemorySource(data.to_bytes()), tuple(shape), by_name(dtype))
-
-
-def plain(results: list[Any]) -> list[Any]:
-    """Results in a form that the page can carry: raw bytes with shape and type, or numbers."""
-    return [
-        [value.tobytes(), list(value.shape), str(value.dtype)] if hasattr(value, "shape") else value
-        for value in results
-    ]
+def tensor(data: memoryview, shape: Any, dtype: str) -> Array:
+    """An input that came to the browser as raw bytes with a shape and a NumPy type name."""
+    return Array(MemorySource(data), tuple(shape), by_name(dtype))

@@ -16,11 +16,13 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from webree.errors import UsageError
+from webree.api import map_file
+from webree.errors import ModuleError, UsageError
+from webree.module.reader import ModuleFile, read_module
 from webree.tools.progress import Progress
 from webree.tools.site_parts import version
 
-__all__ = ["cache_folder", "cache_key", "is_model", "module_file", "require_file"]
+__all__ = ["cache_folder", "cache_key", "is_model", "module_file", "open_module", "require_file"]
 
 _MODEL_ENDINGS = (".onnx", ".mlir", ".mlirbc", ".tflite", ".stablehlo")
 _CACHE_VERSION = 1
@@ -50,6 +52,16 @@ def module_file(path: Path, *, profile: str, dims: Mapping[str, int], show_progr
         Path(partial).unlink(missing_ok=True)
         raise
     return cached
+
+
+def open_module(path: Path) -> ModuleFile:
+    """The parts of a module file, which stays mapped. Raises `ModuleError` that names the file."""
+    try:
+        return read_module(map_file(path))
+    except ModuleError as error:
+        if error.where == str(path):
+            raise
+        raise ModuleError(str(error), where=str(path), status=error.status) from error
 
 
 def require_file(path: Path) -> None:

@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from webree.errors import DeviceError, StatusCode, UsageError
-from webree.signature import Signature
+from webree.signature import Signature, parse_signature
+from webree.tools.model_cache import open_module
 from webree.waiting import run_sync
 
 if TYPE_CHECKING:
@@ -56,11 +57,7 @@ class Target(Protocol):
 
 def read_signatures(path: Path) -> dict[str, Signature]:
     """The public functions of a module file, without loading it on a device. Raises `ModuleError`."""
-    from webree.api import map_file
-    from webree.module.reader import read_module
-    from webree.signature import parse_signature
-
-    module = read_module(map_file(path))
+    module = open_module(path)
     found: dict[str, Signature] = {}
     for export in module.exports:
         if not export.name.startswith("__") and "$" not in export.name and export.ordinal < len(module.signatures):
@@ -158,7 +155,7 @@ _positional = [tensor(*value) if kind == "tensor" else value for kind, value in 
 _named = {name: tensor(*value) if kind == "tensor" else value for name, (kind, value) in named.items()}
 """
 
-_CALL = _ARGUMENTS + "plain(await call(module[function], _positional, _named))"
+_CALL = _ARGUMENTS + "await call(module[function], _positional, _named)"
 _MEASURE = _ARGUMENTS + "await measure(module, function, _positional, _named, repetitions)"
 
 
@@ -177,8 +174,8 @@ class _Browser:
         self.adapter, self.reason, self.load_ms = f"{name} (Chromium)", reason, seconds * 1e3
 
     def call(self, function: str, positional: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-        results = self._session.run(_CALL, function=function, **_arguments(positional, named))
-        return [_array(*value) if isinstance(value, list) else value for value in results]
+        results: list[Any] = self._session.run(_CALL, function=function, **_arguments(positional, named))
+        return results
 
     def measure(
         self, function: str, positional: Sequence[Any], named: Mapping[str, Any], repetitions: int
@@ -199,13 +196,3 @@ def _tagged(value: Any) -> list[Any]:
     if not hasattr(value, "shape"):
         return ["number", value]
     return ["tensor", [value.tobytes(), list(value.shape), value.dtype.name]]
-
-
-def _array(data: Any, shape: Sequence[int], dtype: str) -> Any:
-    import numpy
-
-    if dtype == "bfloat16":
-        from ml_dtypes import bfloat16
-
-        return data.view(bfloat16).reshape(shape)
-    return data.view(numpy.dtype(dtype)).reshape(shape)
