@@ -107,18 +107,10 @@ def test_null_and_wrong_references_are_refused(hal: Hal) -> None:
         hal("buffer.length", None)
     with pytest.raises(InvocationError, match=r"argument 3 is a Buffer, expected a Fence or null"):
         hal("device.queue.barrier", hal.device, ANY, None, hal.buffer(b"1234"), 0)
+    commands = hal("command_buffer.create", hal.device, 0, 3, ANY, 2)
+    table = [(hal.buffer(b""), 0, 0), (None, 0, 0)]
     with pytest.raises(InvocationError, match="no buffer in slot 1"):
-        commands = hal("command_buffer.create", hal.device, 0, 3, ANY, 2)
-        hal(
-            "device.queue.execute.indirect",
-            hal.device,
-            ANY,
-            None,
-            None,
-            commands,
-            0,
-            [(hal.buffer(b""), 0, 0), (None, 0, 0)],
-        )
+        hal("device.queue.execute.indirect", hal.device, ANY, None, None, commands, 0, table)
 
 
 # --- Memory -------------------------------------------------------------------------------------------------------

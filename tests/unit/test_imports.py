@@ -1,0 +1,90 @@
+"""Who imports what: `import webree` is light, the runtime never touches the compiler, and only the files that own an
+environment import it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import webree
+
+PACKAGE = Path(webree.__file__).parent
+HEAVY = ("numpy", "wgpu", "iree", "onnx", "flatbuffers", "js", "pyodide", "playwright", "ml_dtypes", "safetensors")
+MAY_IMPORT = {
+    "js": ("browser/", "hal_webgpu/browser.py"),
+    "pyodide": ("browser/", "hal_webgpu/browser.py"),
+    "wgpu": ("hal_webgpu/native",),
+    "iree": ("compiler/", "codegen_wgsl/"),
+    "onnx": ("compiler/", "tools/"),
+    "playwright": ("tools/",),
+}
+"""Package -> beginnings of the paths that may import it."""
+RUNTIME_FREE_OF = ("webree.compiler", "webree.codegen_wgsl", "webree.tools")
+NOT_RUNTIME = ("compiler/", "codegen_wgsl/", "tools/")
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module named in an import statement, at whatever depth."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+SOURCES = {path.relative_to(PACKAGE).as_posix(): imports_of(path) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def test_import_webree_loads_nothing_else() -> None:
+    loaded = run("import sys; before = set(sys.modules); import webree; print(*sorted(set(sys.modules) - before))")
+    names = set(loaded.split())
+    assert "webree" in names
+    assert {name for name in names if name.partition(".")[0] in HEAVY} == set()
+    assert {name for name in names if name.startswith("webree.")} == set()
+
+
+def test_public_names_resolve_without_heavy_imports() -> None:
+    code = (
+        f"import sys, webree; [getattr(webree, n) for n in webree.__all__]; print(*(set(sys.modules) & set({HEAVY})))"
+    )
+    assert run(code) == ""
+
+
+def test_import_time() -> None:
+    """At most 80 ms for `import webree`; the best of a few runs, since the machine may be busy."""
+    code = "import time; t = time.perf_counter(); import webree; print((time.perf_counter() - t) * 1000)"
+    assert min(float(run(code)) for _ in range(5)) < 80
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_environments_stay_in_their_files(package: str) -> None:
+    users = [name for name, found in SOURCES.items() if any(n.partition(".")[0] == package for n in found)]
+    assert [name for name in users if not name.startswith(MAY_IMPORT[package])] == []
+
+
+def test_the_runtime_reaches_for_the_compiler_only_to_compile() -> None:
+    users = {
+        name
+        for name, found in SOURCES.items()
+        if not name.startswith(NOT_RUNTIME) and any(n.startswith(RUNTIME_FREE_OF) for n in found)
+    }
+    assert users <= {"api.py", "__main__.py"}
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="module 'webree' has no attribute 'lode'"):
+        webree.lode  # noqa: B018
+    assert {"load", "load_async", "compile", "devices", "Module"} <= set(dir(webree))
