@@ -61,3 +61,11 @@ class DebugDatabase:
             parts = dict.fromkeys(self._describe(i, depth - 1) for i in table.scalars(1, "i")[:4])
             return ", ".join(part for part in parts if part)
         return ""
+
+    def locate(self, function: str, byte_offset: int) -> str:
+        """The location of the instruction at `byte_offset` of the function with this local name, "" if unknown."""
+        best = -1
+        for name, rows in self.functions:
+            if name == function:
+                best = max((row for row in rows if row[0] <= byte_offset), default=(0, -1))[1]
+        return self.describe(best)

@@ -98,12 +98,12 @@ def _check_list(value: Any) -> VmList:
 
 
 def _check_index(value: Any, index: int) -> VmList:
-    value = _check_list(value)
-    if not 0 <= index < len(value.items):
+    found = _check_list(value)
+    if not 0 <= index < len(found.items):
         raise InvocationError(
-            f"index {index} is outside a list of {len(value.items)} elements", status=StatusCode.OUT_OF_RANGE
+            f"index {index} is outside a list of {len(found.items)} elements", status=StatusCode.OUT_OF_RANGE
         )
-    return value
+    return found
 
 
 def _check_length(length: int) -> int:
