@@ -19,7 +19,7 @@ from webree.compiler.target import find_profile
 __all__ = ["compile"]
 
 
-def compile(  # noqa: A001  (the public name; the builtin is not used here)
+def compile(
     source: str | os.PathLike[str] | bytes | Any,
     *,
     input_format: str = "auto",

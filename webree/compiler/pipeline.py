@@ -48,7 +48,7 @@ PHASES: tuple[str, ...] = (
     "hal",
     "vm",
 )
-"""Names of the phases, as `--compile-to` takes them. `import` is the front end's result, the rest are the compiler's."""
+"""Phases, as `--compile-to` takes them. `import` is the front end's result, the others are the compiler's."""
 
 _WHAT = {
     "input": "conversion of the model to linalg",
@@ -68,6 +68,9 @@ _WHAT = {
 FLAGS: tuple[str, ...] = (
     # One plain entry point instead of an asynchronous one and a wrapper: the VM suspends wherever it must.
     "--iree-torch-emit-async-entry-points=false",
+    "--iree-opt-level=O1",
+    # A violated assumption on shapes must be an error of the call, not a wrong answer.
+    "--iree-opt-strip-assertions=false",
 )
 """Session flags for every compile; the caller's come after them."""
 

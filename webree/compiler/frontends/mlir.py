@@ -1,8 +1,8 @@
 """MLIR text and bytecode -> module: programs in linalg, TOSA, StableHLO or torch, alone or mixed with arith, scf, ….
 
-Enters: a file of the `mlir` format. Leaves: the parsed and verified module; the compiler sees by its dialects
-which input conversion it needs. Anything that is not a program to compile (no public function, a dialect that the compiler does not
-know) is refused here.
+Enters: a file of the `mlir` format. Leaves: the parsed and verified module; the compiler sees by its dialects which
+input conversion it needs. Anything that is not a program to compile (no public function, a dialect that the compiler
+does not know) is refused here.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from webree.errors import CompileError, UsageError
 __all__ = ["import_model"]
 
 _OPSET = 17
+_IR_VERSION = 4  # from here on initialisers need not be listed as inputs, which exporters ignored before as well
 _MESSAGE_LIMIT_BYTES = (2 << 30) - (64 << 20)
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 _SHOWN = 12
@@ -163,6 +164,7 @@ def _bind_dims(model: Any, dims: Mapping[str, int], label: str) -> None:
 def _check(model: Any, label: str) -> None:
     import onnx
 
+    model.ir_version = max(model.ir_version, _IR_VERSION)
     if model.ByteSize() > _MESSAGE_LIMIT_BYTES:
         return  # the checker takes a serialised message, which protobuf limits to 2 GiB
     try:
@@ -240,7 +242,7 @@ def _build(session: Session, model: Any, label: str, entry_name: str) -> tuple[A
 
     context = session.context
     for dialect in ("builtin", "func", "torch"):
-        context.dialects[dialect]  # noqa: B018  (loads the dialect: operations made before it would stay opaque)
+        context.dialects[dialect]  # loads it: operations made before would stay opaque
     info = onnx_importer.ModelInfo(model)
     graph = info.main_graph
     module = info.create_module(context).operation
