@@ -15,7 +15,7 @@ const STAGES = {
   python: "Starting Python…",
   webree: "Starting webree…",
   module: "Loading the model…",
-  ready: "Compiling kernels for your GPU…",
+  kernels: "Compiling kernels for your GPU…",
 };
 
 /** @type {webree.Module | null} */

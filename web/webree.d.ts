@@ -40,25 +40,12 @@ export interface FunctionSignature {
 }
 
 export interface Progress {
-  /** python: the interpreter; webree: the runtime; module: the module's file, then its kernels. */
-  stage: "python" | "webree" | "module" | "ready";
+  /** python: the interpreter starts; webree: the runtime; module: its file is fetched; kernels: they are compiled. */
+  stage: "python" | "webree" | "module" | "kernels";
   /** Bytes so far. */
   loaded: number;
   /** Bytes in all, 0 if unknown. */
   total: number;
-}
-
-export interface Benchmark {
-  /** Every call with its read-back, in ms. */
-  callsMs: number[];
-  /** Median ms of Python's own part of a call. */
-  hostMs: number;
-  /** Per call. */
-  submissions: number;
-  /** Calls from Python into JavaScript, per call. */
-  crossings: number;
-  dispatches: number;
-  allocatedBytes: number;
 }
 
 export interface Adapter {
@@ -81,7 +68,6 @@ export class Module {
   readonly callTimeMs: number;
   /** Call a function. Throws `WebreeError` of kind InvocationError for wrong inputs, DeviceError if the GPU fails. */
   call(name: string, inputs: Input[]): Promise<(Tensor | number)[]>;
-  benchmark(name: string, inputs: Input[], repetitions: number): Promise<Benchmark>;
   /**
    * Give the module the Python program around it (what makes inputs of a file, and an answer of outputs): URLs of Python
    * files and data, all put into one folder. The first defines `async def answer(module, file, name)`, `file` having

@@ -122,11 +122,6 @@ export class Module {
     return outputs;
   }
 
-  /** @param {string} name  @param {any[]} inputs  @param {number} repetitions */
-  benchmark(name, inputs, repetitions) {
-    return this.#runtime.ask("benchmark", { module: this.#number, function: name, inputs, repetitions });
-  }
-
   /** @param {(string | URL)[]} urls  Python files and data; the first defines `answer` */
   async useProgram(urls) {
     const named = urls.map((url) => new URL(url, location.href));

@@ -7,7 +7,6 @@ with a typed array in it, and never enter Python's heap.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 import traceback
@@ -75,7 +74,7 @@ async def _load(arguments: Any) -> dict[str, object]:
     module = await webree.load_async(
         arguments.source,
         parameters=_parameters(arguments),
-        progress=lambda loaded, total: _report("module", loaded, total),
+        progress=_report_fetching,
     )
     number = max(_modules, default=0) + 1
     _modules[number] = module
@@ -88,6 +87,12 @@ async def _load(arguments: Any) -> dict[str, object]:
     }
 
 
+def _report_fetching(loaded: int, total: int) -> None:
+    _report("module", loaded, total)
+    if loaded == total:
+        _report("kernels", 0, 0)
+
+
 async def _call(arguments: Any) -> dict[str, object]:
     """Call a function; its outputs as a list."""
     module = _module(arguments.module)
@@ -96,41 +101,6 @@ async def _call(arguments: Any) -> dict[str, object]:
     result = await module[arguments.function].call_async(*inputs)
     time_ms = 1000 * (time.perf_counter() - start)
     return {"outputs": [_for_page(output) for output in _outputs(result)], "timeMs": time_ms}
-
-
-async def _benchmark(arguments: Any) -> dict[str, object]:
-    """Time calls: each with its read-back, and the host's part of each alone (until everything is submitted)."""
-    module = _module(arguments.module)
-    function = module[arguments.function]
-    inputs = [_from_page(value) for value in arguments.inputs]
-    counters = module.device.counters
-    before = (counters.submissions, counters.crossings, counters.dispatches)
-    calls_ms: list[float] = []
-    for _ in range(arguments.repetitions):
-        start = time.perf_counter()
-        await function.call_async(*inputs)
-        calls_ms.append(1000 * (time.perf_counter() - start))
-    after = module.device.counters
-    submissions, crossings, dispatches = (
-        (now - then) / max(1, arguments.repetitions)
-        for now, then in zip((after.submissions, after.crossings, after.dispatches), before, strict=True)
-    )
-    hosts_ms: list[float] = []
-    for _ in range(arguments.repetitions):
-        start = time.perf_counter()
-        result = await function.on_device_async(*inputs)
-        hosts_ms.append(1000 * (time.perf_counter() - start))
-        for output in _outputs(result):
-            if hasattr(output, "to_host_async"):
-                await output.to_host_async()
-    return {
-        "callsMs": calls_ms,
-        "hostMs": statistics.median(hosts_ms) if hosts_ms else 0.0,
-        "submissions": submissions,
-        "crossings": crossings,
-        "dispatches": dispatches,
-        "allocatedBytes": after.allocated_bytes,
-    }
 
 
 async def _program(arguments: Any) -> None:
@@ -196,7 +166,6 @@ async def _python(arguments: Any) -> Any:
 _METHODS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
     "load": _load,
     "call": _call,
-    "benchmark": _benchmark,
     "program": _program,
     "answer": _answer,
     "close": _close,

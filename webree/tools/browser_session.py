@@ -64,7 +64,6 @@ globalThis.webree = {
         const outputs = await module.call(name, inputs);
         return {outputs, timeMs: module.callTimeMs};
     },
-    benchmarkHere: (number, name, inputs, repetitions) => modules.get(number).benchmark(name, inputs, repetitions),
     closeHere: (number) => modules.get(number).close(),
 };
 </script>"""
@@ -99,12 +98,6 @@ class BrowserModule:
         answer = self._session.ask("callHere", self._number, function, [_tensor(value) for value in inputs])
         self.call_ms = answer["timeMs"]
         return list(answer["outputs"])
-
-    def benchmark(self, function: str, inputs: Sequence[Any], repetitions: int) -> dict[str, Any]:
-        """Times and counts of repeated calls: see `Benchmark` in web/webree.d.ts."""
-        tensors = [_tensor(value) for value in inputs]
-        result: dict[str, Any] = self._session.ask("benchmarkHere", self._number, function, tensors, repetitions)
-        return result
 
     def close(self) -> None:
         """Free it in the browser."""
