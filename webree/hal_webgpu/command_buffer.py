@@ -163,6 +163,7 @@ class WebGpuCommandBuffer(CommandBuffer):
         if self._words is not None:
             return
         self._words, self._constants = self._writer.finish()
+        del self._transfers  # It refers back here: without it, buffers go back to the pool with the last reference.
         if self._words and not self.one_shot and not self._irregular:
             with self.device.lock:
                 self._stream = self.device.load_stream(self, self._words, self._constants)
@@ -191,6 +192,7 @@ class WebGpuCommandBuffer(CommandBuffer):
             self._rewritten(binding_table).run(())
         if self.one_shot:
             self._keep.clear()
+            self._direct.clear()
 
     def _place_table(self, binding_table: Sequence[BindingTableEntry], table: list[int]) -> bool:
         """Append the table's words; False if the stream cannot be used with it."""

@@ -47,7 +47,11 @@ def _essence(message: str) -> str:
     kept = []
     for text in message.splitlines():
         stripped = text.strip()
-        if not stripped or "│" in stripped or stripped.startswith(("┌─", "In wgpu", "In a ", "Caused by", "note: label")):
+        if (
+            not stripped
+            or "│" in stripped
+            or stripped.startswith(("┌─", "In wgpu", "In a ", "Caused by", "note: label"))
+        ):
             continue
         if stripped not in kept:
             kept.append(stripped)

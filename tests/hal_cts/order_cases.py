@@ -1,0 +1,160 @@
+"""Conformance: fences, order of submissions, several threads."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from tests.hal_cts.suite import Conformance, case, contents, direct, pack, raises, raises_later, slot
+from webree.errors import DeviceError, StatusCode
+from webree.hal.fence import Fence, FenceWait
+from webree.module.source import MemorySource
+from webree.waiting import Suspendable, Wait, run_sync
+
+
+def waited(wait: Wait) -> Suspendable[Any]:
+    return (yield wait)
+
+
+@case
+def fences_settle_once(cts: Conformance) -> Suspendable[None]:
+    fence = Fence()
+    assert fence.pending
+    seen: list[StatusCode] = []
+    fence.on_settled(lambda settled: seen.append(settled.status))
+    fence.signal()
+    fence.fail(StatusCode.ABORTED)
+    fence.on_settled(lambda settled: seen.append(settled.status))
+    assert seen == [StatusCode.OK, StatusCode.OK]
+    assert (yield FenceWait(fence)) == StatusCode.OK
+
+
+@case
+def fences_join(cts: Conformance) -> Suspendable[None]:
+    fences = [Fence() for _ in range(4)]
+    joined = Fence.join([None, *fences])
+    assert joined is not None
+    for fence in fences[:-1]:
+        fence.signal()
+    assert joined.pending
+    assert Fence.join([None, fences[0]]) is None
+    fences[-1].signal()
+    assert joined.status == StatusCode.OK
+    failing = [Fence(), Fence()]
+    joined = Fence.join(failing)
+    assert joined is not None
+    failing[1].fail(StatusCode.DATA_LOSS)
+    assert joined.status == StatusCode.DATA_LOSS
+    yield from raises_later(DeviceError, waited(FenceWait(joined)), "DATA_LOSS")
+
+
+@case
+def fence_waits_time_out(cts: Conformance) -> Suspendable[None]:
+    fence = Fence()
+    assert (yield FenceWait(fence, timeout_ms=5)) == StatusCode.DEADLINE_EXCEEDED
+    assert fence.pending
+
+
+@case
+def work_waits_for_its_fence(cts: Conformance) -> Suspendable[None]:
+    """Enqueued actions run in the order in which their fences are reached, not in which they were enqueued."""
+    device = cts.device
+    buffer = cts.upload(bytes(16))
+    gate, first, second = Fence(), Fence(), Fence()
+    device.enqueue(first, second, lambda: device.fill(buffer, 0, 8, b"\2"))
+    device.enqueue(gate, first, lambda: device.fill(buffer, 0, 16, b"\1"))
+    yield from cts.expect(buffer, bytes(16), "before the gate")
+    assert second.pending
+    gate.signal()
+    assert (yield FenceWait(second)) == StatusCode.OK
+    yield from cts.expect(buffer, b"\2" * 8 + b"\1" * 8, "after the gate")
+
+
+@case
+def failures_travel_along_fences(cts: Conformance) -> Suspendable[None]:
+    device = cts.device
+    buffer = cts.upload(bytes(16))
+    gate, first, second = Fence(), Fence(), Fence()
+    device.enqueue(gate, first, lambda: device.fill(buffer, 0, 17, b"\1"))
+    device.enqueue(first, second, lambda: device.fill(buffer, 0, 16, b"\2"))
+    gate.signal()
+    assert first.status == second.status == StatusCode.OUT_OF_RANGE
+    yield from raises_later(DeviceError, waited(FenceWait(second)), "outside a buffer")
+    yield from cts.expect(buffer, bytes(16), "work behind a failed fence must not run")
+    raises(DeviceError, lambda: device.enqueue(None, None, lambda: device.fill(buffer, 0, 17, b"\1")), "outside")
+
+
+@case
+def many_submissions_in_flight(cts: Conformance) -> Suspendable[None]:
+    """Hundreds of submissions without a wait, each depending on the one before, with table and one-shot mixed."""
+    executable = yield from cts.kernel("affine")
+    values = cts.words(64)
+    buffers = [cts.upload_words(values), cts.upload_words([0] * 64)]
+    commands = cts.fresh(capacity=2)
+    commands.dispatch(executable, 0, (1, 1, 1), (3, 1, 64), [slot(0), slot(1)])
+    commands.finalize()
+    for number in range(300):
+        source, target = buffers[number % 2], buffers[1 - number % 2]
+        if number % 3:
+            cts.device.execute(commands, [(source, 0, 256), (target, 0, 256)])
+            values = [(value * 3 + 1) & 0xFFFFFFFF for value in values]
+        else:
+            one_shot = cts.fresh(reusable=False)
+            one_shot.dispatch(executable, 0, (1, 1, 1), (number, 7, 64), [direct(source), direct(target)])
+            one_shot.finalize()
+            cts.device.execute(one_shot)
+            values = [(value * number + 7) & 0xFFFFFFFF for value in values]
+        if number % 100 == 50:
+            values = cts.words(64)
+            cts.device.update(MemorySource(pack(values)), target)
+    yield from cts.expect(buffers[0], pack(values))
+
+
+@case
+def released_memory_keeps_earlier_work(cts: Conformance) -> Suspendable[None]:
+    """A buffer may be closed while submitted work still reads it; reuse of its memory comes later in the queue."""
+    results, expected = [], []
+    for _ in range(20):
+        data = cts.bytes(2000)
+        source, target = cts.upload(data), cts.device.allocate(2000)
+        cts.device.copy(source, 0, target, 0, 2000)
+        source.close()
+        results.append(target)
+        expected.append(data)
+    for target, data in zip(results, expected, strict=True):
+        yield from cts.expect(target, data)
+
+
+@case
+def several_threads(cts: Conformance) -> Suspendable[None]:
+    """Threads that allocate, record, execute and read back at once; each sees its own results."""
+    executable = yield from cts.kernel("affine")
+    if sys.platform == "emscripten":
+        return  # A browser's interpreter has no threads: nothing can run at once there.
+    failures: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        own = Conformance(cts.device, cts.open_device, cts.lose, seed)
+        try:
+            for _ in range(15):
+                values = own.words(64)
+                source, target = own.upload_words(values), own.device.allocate(256)
+                scale = own.random.getrandbits(32)
+                commands = own.fresh(reusable=own.random.random() < 0.5)
+                commands.dispatch(executable, 0, (1, 1, 1), (scale, 1, 64), [direct(source), direct(target)])
+                commands.finalize()
+                own.device.execute(commands)
+                sources = own.device.read_back([(target, 0, 256)]).block()
+                assert contents(sources[0]) == pack([value * scale + 1 for value in values])
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(cts.random.getrandbits(32),)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    run_sync(cts.read(cts.upload(b"1234")))
