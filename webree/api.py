@@ -200,7 +200,7 @@ def _instantiate(file: ModuleFile, device: Device, parameters: Parameters | None
         try:
             yield kernels
         except BaseException:
-            context.close()
+            yield from context.close()
             raise
     return context
 

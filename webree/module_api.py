@@ -110,8 +110,7 @@ class Module:
         """Run the module's clean-up and free its memory. Later calls raise `InvocationError`. Safe to call twice."""
         context, self._context = self._context, None
         if context is not None:
-            with self._lock:
-                context.close()
+            run_sync(locked(self._lock, context.close()))
 
     def _check_open(self) -> None:
         if self._context is None:

@@ -159,15 +159,30 @@ _SHARED = by_name(
 )
 
 
+_TYPES = {
+    "hal.allocator": Allocator,
+    "hal.buffer": Buffer,
+    "hal.buffer_view": BufferView,
+    "hal.channel": Channel,
+    "hal.command_buffer": CommandBuffer,
+    "hal.device": Device,
+    "hal.executable": Executable,
+    "hal.fence": Fence,
+    "hal.file": File,
+}
+
+
 class HalModule:
     """The `hal` module over the given devices, of which programs take the first that suits them.
 
     Attributes:
+        types: the classes of the module's references.
         queries: what the program asked of devices, (category, key) -> answer, to explain why none suited it.
     """
 
     name = "hal"
     version = _VERSION
+    types: Mapping[str, type] = _TYPES
 
     def __init__(self, devices: Sequence[Device]) -> None:
         self._devices = tuple(devices)
