@@ -21,6 +21,7 @@ from itertools import count
 from typing import Any, NoReturn
 
 import wgpu
+from wgpu.backends.wgpu_native import lib
 from wgpu.backends.wgpu_native.extras import set_instance_extras
 
 from webree.errors import DeviceError, StatusCode
@@ -30,7 +31,7 @@ from webree.hal_webgpu.backend import PipelineSpec, ShaderSpec, Words
 from webree.hal_webgpu.command_stream import DISPATCH, DISPATCH_INDIRECT
 from webree.hal_webgpu.diagnostics import shader_error
 from webree.hal_webgpu.native_replay import BindGroups, Pipeline, Resolved, Stream, encode, resolve
-from webree.hal_webgpu.native_waits import CompileWait, MapWait, slices, timestamps_to_us
+from webree.hal_webgpu.native_waits import CompileWait, MapWait, Staging, slices, ticks_to_us
 from webree.module.source import ByteSource
 from webree.waiting import Suspendable, Wait
 
@@ -53,7 +54,6 @@ CONSTANTS_USAGE = STORAGE_USAGE | wgpu.BufferUsage.UNIFORM
 STAGING_USAGE = wgpu.BufferUsage.COPY_DST | wgpu.BufferUsage.MAP_READ
 QUERY_USAGE = wgpu.BufferUsage.QUERY_RESOLVE | wgpu.BufferUsage.COPY_SRC
 
-KEPT_STAGING_BUFFERS = 4
 PASSES_PER_QUERY_SET = 2048
 """Two timestamps each; WebGPU allows 4,096 queries in a set."""
 
@@ -80,8 +80,7 @@ class NativeBackend:
         self._constants_layout = self._create_layout([{"type": "uniform", "has_dynamic_offset": True}])
         self._groups = BindGroups(self._create_group)
         self._shared_constants = Stream(array("I"), self._create_gpu_buffer(4096, CONSTANTS_USAGE))
-        self._staging: list[Any] = []
-        self._lock = threading.Lock()
+        self._staging = Staging(lambda byte_size: self._create_gpu_buffer(byte_size, STAGING_USAGE))
 
     # --- Buffers ----------------------------------------------------------------------------------------------------
 
@@ -108,7 +107,7 @@ class NativeBackend:
             places.append((total, byte_length))
             total += byte_length
         with self._errors("read back"):
-            staging = self._take_staging(total)
+            staging = self._staging.take(total)
             encoder = self.gpu.create_command_encoder()
             for (handle, byte_offset, byte_length), (offset, _) in zip(ranges, places, strict=True):
                 encoder.copy_buffer_to_buffer(self._buffers[handle], byte_offset, staging, offset, byte_length)
@@ -200,12 +199,14 @@ class NativeBackend:
         self._compiler.shutdown(wait=True, cancel_futures=True)
         for stream in self._streams.values():
             stream.constants.destroy()
-        for buffer in (*self._buffers.values(), *self._staging, self._shared_constants.constants):
+        for buffer in (*self._buffers.values(), self._shared_constants.constants):
             buffer.destroy()
-        for table in (self._buffers, self._streams, self._pipelines, self._staging):
+        for table in (self._buffers, self._streams, self._pipelines):
             table.clear()
+        self._staging.close()
         self._groups.clear()
-        self.gpu.destroy()
+        self._shared_constants.constants_groups.clear()
+        self.gpu = None  # Freed with its last object. Its own `destroy` would log a lost device as an error.
 
     # --- Inside -----------------------------------------------------------------------------------------------------
 
@@ -308,33 +309,20 @@ class NativeBackend:
             self._submit(encoder)
             return MapWait(_Nothing(), lambda error: [])
         queries = self._create_gpu_buffer(byte_size, QUERY_USAGE)
-        staging = self._take_staging(byte_size)
+        staging = self._staging.take(byte_size)
         for number, query_set in enumerate(sets):
             encoder.resolve_query_set(query_set, 0, query_set.count, queries, 16 * PASSES_PER_QUERY_SET * number)
         encoder.copy_buffer_to_buffer(queries, 0, staging, 0, byte_size)
         self._submit(encoder)
 
+        # wgpu-native gives ticks; WebGPU would give nanoseconds.
+        ns_per_tick = float(lib.wgpuQueueGetTimestampPeriod(self.gpu.queue._internal))
+
         def finish(data: memoryview) -> list[float]:
             queries.destroy()
-            return timestamps_to_us(data)
+            return ticks_to_us(data, ns_per_tick)
 
         return self._map(staging, byte_size, finish)
-
-    def _take_staging(self, byte_size: int) -> Any:
-        with self._lock:
-            fitting = [buffer for buffer in self._staging if buffer.size >= byte_size]
-            if fitting:
-                buffer = min(fitting, key=lambda buffer: buffer.size)
-                self._staging.remove(buffer)
-                return buffer
-        return self._create_gpu_buffer(max(4096, 1 << (byte_size - 1).bit_length()), STAGING_USAGE)
-
-    def _give_staging(self, staging: Any) -> None:
-        with self._lock:
-            self._staging.append(staging)
-            surplus = self._staging.pop(0) if len(self._staging) > KEPT_STAGING_BUFFERS else None
-        if surplus is not None:
-            surplus.destroy()
 
     def _map(self, staging: Any, byte_size: int, finish: Callable[[memoryview], Any]) -> Wait:
         promise = staging.map_async("READ_NOSYNC", 0, -(-byte_size // 8) * 8)
@@ -346,7 +334,7 @@ class NativeBackend:
                 self._fail("read back", error)
             data = staging.read_mapped(0, byte_size)
             staging.unmap()
-            self._give_staging(staging)
+            self._staging.give(staging)
             return finish(data)
 
         return MapWait(promise, mapped)

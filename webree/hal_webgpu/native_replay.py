@@ -175,6 +175,7 @@ def encode(encoder: Any, steps: Resolved, timestamps: Callable[[], Any] | None =
     one for each dispatch (the function gives the descriptor of the pass)."""
     compute: Any = None
     pipeline: Any = None
+    group: Any = None
     for step in steps:
         opcode = step[0]
         if opcode == COPY or opcode == CLEAR:
@@ -185,12 +186,14 @@ def encode(encoder: Any, steps: Resolved, timestamps: Callable[[], Any] | None =
             continue
         if compute is None:
             compute = encoder.begin_compute_pass(timestamp_writes=timestamps() if timestamps else None)
-            pipeline = None
-        _, next_pipeline, group, constants, offsets, where = step
+            pipeline = group = None
+        _, next_pipeline, next_group, constants, offsets, where = step
         if next_pipeline is not pipeline:
             pipeline = next_pipeline
             compute.set_pipeline(pipeline)
-        compute.set_bind_group(0, group)
+        if next_group is not group:
+            group = next_group
+            compute.set_bind_group(0, group)
         if constants is not None:
             compute.set_bind_group(1, constants, offsets)
         (compute.dispatch_workgroups if opcode == DISPATCH else compute.dispatch_workgroups_indirect)(*where)

@@ -1,11 +1,13 @@
-"""What the native backend waits for: pipelines, read-backs, timestamps. No wgpu import here (see native.py).
+"""What the native backend waits for: pipelines, read-backs, timestamps; and the buffers that are mapped for it.
 
-Enters: futures and promises of wgpu-py. Leaves: `Wait`s of the HAL, blocking or awaited.
+Enters: futures and promises of wgpu-py. Leaves: `Wait`s of the HAL, blocking or awaited. No wgpu
+import here: native.py makes the objects.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -13,7 +15,10 @@ from typing import Any
 
 from webree.module.source import ByteSource, MemorySource
 
-__all__ = ["CompileWait", "MapWait", "slices", "timestamps_to_us"]
+__all__ = ["CompileWait", "MapWait", "Staging", "slices", "ticks_to_us"]
+
+KEPT_STAGING_BUFFERS = 4
+SMALLEST_STAGING_BYTES = 4096
 
 
 class CompileWait:
@@ -68,7 +73,42 @@ def slices(data: memoryview, places: Sequence[tuple[int, int]]) -> list[ByteSour
     return [MemorySource(data[offset : offset + byte_length]) for offset, byte_length in places]
 
 
-def timestamps_to_us(data: memoryview) -> list[float]:
-    """Pairs of 64-bit nanoseconds, begin and end -> microseconds."""
+def ticks_to_us(data: memoryview, ns_per_tick: float) -> list[float]:
+    """Pairs of 64-bit ticks, begin and end -> microseconds between them."""
     stamps = array("Q", bytes(data))
-    return [(end - begin) / 1000 for begin, end in zip(stamps[::2], stamps[1::2], strict=True)]
+    return [(end - begin) * ns_per_tick / 1000 for begin, end in zip(stamps[::2], stamps[1::2], strict=True)]
+
+
+class Staging:
+    """Mappable buffers, kept for the next read-back. `create(byte_size)` makes one."""
+
+    def __init__(self, create: Callable[[int], Any]) -> None:
+        self._create = create
+        self._free: list[Any] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self, byte_size: int) -> Any:
+        """An unmapped buffer of at least `byte_size` bytes, the smallest there is."""
+        with self._lock:
+            fitting = [buffer for buffer in self._free if buffer.size >= byte_size]
+            if fitting:
+                buffer = min(fitting, key=lambda buffer: buffer.size)
+                self._free.remove(buffer)
+                return buffer
+        return self._create(max(SMALLEST_STAGING_BYTES, 1 << (byte_size - 1).bit_length()))
+
+    def give(self, buffer: Any) -> None:
+        """Take a buffer back; the one that was back longest goes if there are too many."""
+        with self._lock:
+            self._free.append(buffer)
+            surplus = self._free.pop(0) if self._closed or len(self._free) > KEPT_STAGING_BUFFERS else None
+        if surplus is not None:
+            surplus.destroy()
+
+    def close(self) -> None:
+        """Free all; buffers given back later are freed then."""
+        with self._lock:
+            free, self._free, self._closed = self._free, [], True
+        for buffer in free:
+            buffer.destroy()
