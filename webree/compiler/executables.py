@@ -29,7 +29,7 @@ __all__ = ["Kernels", "dispatch_statistics", "insert_binaries", "name_device", "
 
 _BINDING = re.compile(r'#hal\.pipeline\.binding<(?P<kind>\w+)(?:, (?:"(?P<flags>[^"]*)"|(?P<flag>\w+)))?>')
 _CONSTANTS = re.compile(r"constants = (\d+)")
-_NO_STATISTICS = DispatchStatistics(-1, -1, "")
+_NO_STATISTICS = DispatchStatistics(-1, -1, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _translate(symbol: str, variant: Any, profile: Profile, statistics: Mapping[
     )
     by_name = {export.name: export for export in shader.exports}
     for name, layout in layouts.items():
-        _check(by_name[name], layout, profile)
+        _check(by_name[name], layout, described[name], profile)
     file = _executable_file(shader, layouts, described, profile)
     return Kernels(symbol, file, write_executable(file))
 
@@ -178,12 +178,13 @@ def _required_limits(
     return tuple(sorted(needs.items()))
 
 
-def _check(export: WgslExport, layout: _Layout, profile: Profile) -> None:
+def _check(export: WgslExport, layout: _Layout, described: DispatchStatistics, profile: Profile) -> None:
     """That a kernel stays within its profile. Raises `CompileError` with both numbers."""
     limits = profile.limits
     checks = [
         ("storage buffers", len(layout.binding_flags), limits.max_storage_buffers_per_shader_stage),
         ("bytes of constants", 16 * -(-layout.constant_count // 4), limits.max_uniform_buffer_binding_size),
+        ("bytes in one tensor", described.largest_tensor_bytes, limits.max_storage_buffer_binding_size),
         ("bytes of workgroup memory", export.workgroup_memory_bytes, limits.max_compute_workgroup_storage_size),
         ("invocations in a workgroup", _invocations(export), limits.max_compute_invocations_per_workgroup),
     ]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from webree.codegen_wgsl import schedules
+from webree.compiler.constants import outline_constants
 from webree.compiler.executables import (
     Kernels,
     dispatch_statistics,
@@ -151,7 +152,9 @@ class Pipeline:
                 schedules.annotate(module, self.profile)
             module = self._phase(module, phase, following)
             phase = following
-            if phase == "executable-targets":
+            if phase == "global-optimization":
+                outline_constants(module)
+            elif phase == "executable-targets":
                 self.step("wgsl")
                 self.kernels = translate_executables(module, self.profile, statistics)
                 self._dump_wgsl()

@@ -39,11 +39,13 @@ class DispatchStatistics:
     Attributes:
         flops: arithmetic operations; -1 if a shape is dynamic.
         byte_count: bytes loaded and stored; -1 if a shape is dynamic.
+        largest_tensor_bytes: of the largest tensor loaded or stored whose shape is static.
         description: lines of text: one per structured operation, then the source locations.
     """
 
     flops: int
     byte_count: int
+    largest_tensor_bytes: int
     description: str
 
 
@@ -51,12 +53,15 @@ def measure(function: Any) -> DispatchStatistics:
     """The statistics of a dispatch function (`iree.compiler.ir.Operation`)."""
     flops = 0
     byte_count = 0
+    largest = 0
     lines: list[str] = []
     locations: dict[str, None] = {}
     for op in _walk(function):
         if op.name in (_TENSOR_LOAD, _TENSOR_STORE):
             tensor = op.results[0].type if op.name == _TENSOR_LOAD else op.operands[0].type
-            byte_count = _add(byte_count, _tensor_bytes(tensor))
+            tensor_bytes = _tensor_bytes(tensor)
+            byte_count = _add(byte_count, tensor_bytes)
+            largest = max(largest, tensor_bytes)
         elif _is_structured(op):
             flops = _add(flops, _operations(op))
             lines.append(_signature(op))
@@ -65,7 +70,7 @@ def measure(function: Any) -> DispatchStatistics:
         names = list(locations)
         rest = f", … {len(names) - _MAX_LOCATIONS} more" if len(names) > _MAX_LOCATIONS else ""
         lines.append("from " + ", ".join(names[:_MAX_LOCATIONS]) + rest)
-    return DispatchStatistics(flops, byte_count, "\n".join(line[:_MAX_TEXT] for line in lines))
+    return DispatchStatistics(flops, byte_count, largest, "\n".join(line[:_MAX_TEXT] for line in lines))
 
 
 def _walk(op: Any) -> Iterator[Any]:

@@ -86,10 +86,12 @@ class Profile:
         """MLIR text of the resource configuration for `stream.resources`.
 
         Mutable bindings alias: one buffer appears once in a dispatch, because WebGPU forbids it to be bound both for
-        reading and for writing."""
+        reading and for writing. A kernel sees the whole of an allocation, so the smaller of the two size limits
+        holds for allocations."""
         limits = self.limits
+        allocation = min(limits.max_buffer_size, limits.max_storage_buffer_binding_size)
         return (
-            f"#stream.resource_config<{{max_allocation_size = {limits.max_buffer_size}, "
+            f"#stream.resource_config<{{max_allocation_size = {allocation}, "
             f"min_buffer_offset_alignment = {limits.min_storage_buffer_offset_alignment}, "
             f"max_buffer_range = {limits.max_storage_buffer_binding_size}, "
             f"min_buffer_range_alignment = {limits.min_storage_buffer_offset_alignment}, "

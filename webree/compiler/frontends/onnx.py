@@ -23,7 +23,7 @@ __all__ = ["import_model"]
 
 _OPSET = 17
 _IR_VERSION = 4  # from here on initialisers need not be listed as inputs, which exporters ignored before as well
-_MESSAGE_LIMIT_BYTES = (2 << 30) - (64 << 20)
+_WEIGHT_BYTES = 4096  # smaller initialisers stay: shapes, axes and the like, which shape inference looks into
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 _SHOWN = 12
 
@@ -35,11 +35,13 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
     _refuse_unknown_operators(model, source.label)
     model = _inline_functions(model, source.label)
     _bind_dims(model, dims, source.label)
+    _load_external_data(model, source)
+    weights = _detach_weights(model.graph)
     _check(model, source.label)
     model = _raise_opset(model)
     _name_nodes(model.graph)
     model = _infer_shapes(model, source.label)
-    _load_external_data(model, source)
+    _attach_weights(model.graph, weights)
     module, signature = _build(session, model, source.label, entry_name)
 
     def explain(error: CompileError) -> CompileError:
@@ -161,12 +163,43 @@ def _bind_dims(model: Any, dims: Mapping[str, int], label: str) -> None:
                     dim.dim_value = dims[dim.dim_param]
 
 
+def _detach_weights(graph: Any) -> dict[str, tuple[Any, bool]]:
+    """Take large initialisers out, and leave inputs of the same types in their places.
+
+    ONNX's checker, converter and shape inference each copy the whole model, and stop at 2 GiB.
+    Returns by name: the initialiser, and whether the model lists it as an input itself."""
+    import onnx
+
+    inputs = {item.name for item in graph.input}
+    weights = {
+        tensor.name: (tensor, tensor.name in inputs)
+        for tensor in graph.initializer
+        if tensor.ByteSize() > _WEIGHT_BYTES and tensor.name
+    }
+    kept = [tensor for tensor in graph.initializer if tensor.name not in weights]
+    for name, (tensor, is_input) in weights.items():
+        copy = onnx.TensorProto()
+        copy.CopyFrom(tensor)
+        weights[name] = (copy, is_input)
+        if not is_input:
+            graph.input.append(onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return weights
+
+
+def _attach_weights(graph: Any, weights: Mapping[str, tuple[Any, bool]]) -> None:
+    added = {name for name, (_tensor, is_input) in weights.items() if not is_input}
+    inputs = [item for item in graph.input if item.name not in added]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    graph.initializer.extend(tensor for tensor, _is_input in weights.values())
+
+
 def _check(model: Any, label: str) -> None:
     import onnx
 
     model.ir_version = max(model.ir_version, _IR_VERSION)
-    if model.ByteSize() > _MESSAGE_LIMIT_BYTES:
-        return  # the checker takes a serialised message, which protobuf limits to 2 GiB
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
@@ -178,7 +211,7 @@ def _raise_opset(model: Any) -> Any:
     converter cannot convert is imported as it is."""
     import onnx
 
-    if _opset_of(model) >= _OPSET or model.ByteSize() > _MESSAGE_LIMIT_BYTES:
+    if _opset_of(model) >= _OPSET:
         return model
     try:
         converted = onnx.version_converter.convert_version(model, _OPSET)
@@ -191,13 +224,6 @@ def _raise_opset(model: Any) -> Any:
 def _infer_shapes(model: Any, label: str) -> Any:
     import onnx
 
-    if model.ByteSize() > _MESSAGE_LIMIT_BYTES:
-        raise CompileError(
-            f"{label} has {model.ByteSize()} bytes of weights inside; protobuf's limit is 2 GiB. Save the model with "
-            "external data (onnx.save(..., save_as_external_data=True))",
-            location=label,
-            unsupported=True,
-        )
     try:
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
