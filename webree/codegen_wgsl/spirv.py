@@ -209,7 +209,9 @@ class _FunctionReader:
     def _op(self, source: Any, block: Block) -> Op:
         attributes = {name: _plain(source.attributes[name]) for name in source.attributes}
         operands = [self._values[operand] for operand in source.operands]
-        op = Op(source.name, block, operands, [], attributes, [], [], source)
+        # WGSL bounds every access by itself, so the two chains mean the same here.
+        name = "spirv.AccessChain" if source.name == "spirv.InBoundsAccessChain" else source.name
+        op = Op(name, block, operands, [], attributes, [], [], source)
         op.regions = [self._region(region, op) for region in source.regions]
         op.results = [self._value(result, op=op) for result in source.results]
         op.successors = self._successors(source, operands, attributes)
