@@ -251,11 +251,12 @@ class BrowserSession:
                     f"cannot read the file: {error.strerror}", where=str(source), status=StatusCode.NOT_FOUND
                 ) from error
         self._count += 1
-        url = self.serve(f"module-{self._count}.vmfb", source)
+        name = f"module-{self._count}.vmfb"
+        url = self.serve(name, source)
         try:
             return BrowserModule(self, self.ask("loadHere", url, parameters))
         finally:
-            del self.server.files[f"/module-{self._count}.vmfb"]
+            del self.server.files[f"/{name}"]
 
     def ask(self, function: str, *arguments: Any) -> Any:
         """Call a function of the page (of webree.js or of the session page above) and return its result."""
