@@ -7,16 +7,18 @@ one phase. Everything runs in this process, on the compiler in the wheel iree-ba
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from webree.compiler.demotion import CompileWarning
 from webree.compiler.frontends import import_model, open_source
 from webree.compiler.pipeline import Pipeline, check_phase, module_text, session_flags
 from webree.compiler.session import Session
 from webree.compiler.target import find_profile
 
-__all__ = ["compile"]
+__all__ = ["CompileWarning", "compile"]
 
 
 def compile(
@@ -52,6 +54,9 @@ def compile(
     Returns:
         The module's bytes; the same for the same input.
 
+    Warns:
+        CompileWarning: the module differs from the model in a way that matters (f64 computed as f32).
+
     Raises:
         CompileError: the model is missing, damaged, invalid, or uses what cannot be compiled; with the operation and
             its place.
@@ -72,5 +77,9 @@ def compile(
         pipeline.step("import")
         imported = import_model(session, model, input_format, dims=dims or {}, entry_name=entry_name)
         if compile_to is not None:
-            return module_text(pipeline.lower_to(imported, compile_to)).encode()
-        return pipeline.compile(imported)
+            data = module_text(pipeline.lower_to(imported, compile_to)).encode()
+        else:
+            data = pipeline.compile(imported)
+    for message in pipeline.warnings:
+        warnings.warn(f"{model.label}: {message}", CompileWarning, stacklevel=2)
+    return data

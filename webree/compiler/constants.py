@@ -65,7 +65,7 @@ def _is_large(op: Any) -> bool:
     value = op.attributes["value"]
     if not isinstance(kind, ir.RankedTensorType) or (isinstance(value, ir.DenseElementsAttr) and value.is_splat):
         return False
-    return math.prod(kind.shape) > _KEPT_ELEMENTS
+    return bool(math.prod(kind.shape) > _KEPT_ELEMENTS)
 
 
 def _walk(op: Any) -> Iterator[Any]:

@@ -29,7 +29,7 @@ __all__ = ["Kernels", "dispatch_statistics", "insert_binaries", "name_device", "
 
 _BINDING = re.compile(r'#hal\.pipeline\.binding<(?P<kind>\w+)(?:, (?:"(?P<flags>[^"]*)"|(?P<flag>\w+)))?>')
 _CONSTANTS = re.compile(r"constants = (\d+)")
-_NO_STATISTICS = DispatchStatistics(-1, -1, 0, "")
+_NO_STATISTICS = DispatchStatistics(-1, -1, 0, (), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +192,25 @@ def _check(export: WgslExport, layout: _Layout, described: DispatchStatistics, p
     checks += [(f"invocations in {axis}", size, limit) for axis, size, limit in axes]
     for what, found, limit in checks:
         if found > limit:
-            raise CompileError(
-                f"kernel {export.name} needs {found} {what}; the profile {profile.name!r} has {limit}. "
+            raise _outside(
+                f"needs {found} {what}; the profile {profile.name!r} has {limit}. "
                 "Compile for a profile with more, or split the operation",
-                op=export.name,
-                unsupported=True,
+                export,
+                described,
             )
     missing = sorted(export.requires - profile.features)
     if missing:
-        raise CompileError(
-            f"kernel {export.name} needs the WebGPU feature {', '.join(missing)}, which the profile "
-            f"{profile.name!r} does not have",
-            op=export.name,
-            unsupported=True,
+        raise _outside(
+            f"needs the WebGPU feature {', '.join(missing)}, which the profile {profile.name!r} does not have",
+            export,
+            described,
         )
+
+
+def _outside(what: str, export: WgslExport, described: DispatchStatistics) -> CompileError:
+    location = described.locations[0] if described.locations else None
+    where = f"{location}: " if location else ""
+    return CompileError(f"{where}kernel {export.name} {what}", op=export.name, location=location, unsupported=True)
 
 
 def _invocations(export: WgslExport) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 
 from webree.codegen_wgsl import schedules
 from webree.compiler.constants import outline_constants
+from webree.compiler.demotion import demote_f64
 from webree.compiler.executables import (
     Kernels,
     dispatch_statistics,
@@ -70,6 +71,8 @@ FLAGS: tuple[str, ...] = (
     # One plain entry point instead of an asynchronous one and a wrapper: the VM suspends wherever it must.
     "--iree-torch-emit-async-entry-points=false",
     "--iree-opt-level=O1",
+    # Done by a step of its own, which says so to the caller instead of printing it.
+    "--iree-input-demote-f64-to-f32=false",
     # A violated assumption on shapes must be an error of the call, not a wrong answer.
     "--iree-opt-strip-assertions=false",
 )
@@ -111,6 +114,7 @@ class Pipeline:
         dump_wgsl: folder for one `.wgsl` per executable, or None.
         kernels: the executables, once they are translated.
         seconds: time of each finished step.
+        warnings: what the caller should know about the result.
     """
 
     session: Session
@@ -120,6 +124,7 @@ class Pipeline:
     dump_wgsl: Path | None = None
     kernels: tuple[Kernels, ...] = field(default=(), init=False)
     seconds: dict[str, float] = field(default_factory=dict, init=False)
+    warnings: list[str] = field(default_factory=list, init=False)
     _step: str | None = field(default=None, init=False)
     _began: float = field(default=0.0, init=False)
 
@@ -141,6 +146,7 @@ class Pipeline:
             module = self._phase(module, None, "input")
         except CompileError as error:
             raise (imported.explain(error) if imported.explain is not None else error) from error
+        self.warnings += demote_f64(self.session, module)
         self._set_target(module)
         _set_names(module, imported.signatures)
         statistics: dict[str, DispatchStatistics] = {}

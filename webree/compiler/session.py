@@ -104,7 +104,7 @@ class Session:
             buffer = data if is_bytecode else data + b"\0"
             source = self._api.Source.wrap_buffer(self._session, buffer, buffer_name=name)
             if not invocation.parse_source(source):
-                raise invocation.error(f"{name} is not valid MLIR")
+                raise invocation.error("not valid MLIR")
             return invocation.export_module()
 
     def run(self, module: Any, *, start: str | None, end: str, what: str) -> Any:
@@ -208,7 +208,7 @@ def parse_diagnostic(text: str, is_error: bool) -> Diagnostic:
         location = located["file"] or (names[0] if names else None)
         text = text[located.end() :]
     operation = _CURRENT_OPERATION.search(text)
-    message = (text[: operation.start()] if operation else text).strip()
+    message = (text[: operation.start()] if operation else text).partition("\n\n")[0].strip()
     quoted = _QUOTED_OP.search(message)
     op = quoted.group(1) if quoted else None
     if op == "torch.operator":

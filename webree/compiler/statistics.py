@@ -40,12 +40,14 @@ class DispatchStatistics:
         flops: arithmetic operations; -1 if a shape is dynamic.
         byte_count: bytes loaded and stored; -1 if a shape is dynamic.
         largest_tensor_bytes: of the largest tensor loaded or stored whose shape is static.
+        locations: where in the model the operations come from: node names or file positions.
         description: lines of text: one per structured operation, then the source locations.
     """
 
     flops: int
     byte_count: int
     largest_tensor_bytes: int
+    locations: tuple[str, ...]
     description: str
 
 
@@ -70,7 +72,9 @@ def measure(function: Any) -> DispatchStatistics:
         names = list(locations)
         rest = f", … {len(names) - _MAX_LOCATIONS} more" if len(names) > _MAX_LOCATIONS else ""
         lines.append("from " + ", ".join(names[:_MAX_LOCATIONS]) + rest)
-    return DispatchStatistics(flops, byte_count, largest, "\n".join(line[:_MAX_TEXT] for line in lines))
+    return DispatchStatistics(
+        flops, byte_count, largest, tuple(locations), "\n".join(line[:_MAX_TEXT] for line in lines)
+    )
 
 
 def _walk(op: Any) -> Iterator[Any]:

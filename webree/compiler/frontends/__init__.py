@@ -115,7 +115,9 @@ def open_source(source: Any) -> ModelSource:
         return _open_file(Path(source))
     if hasattr(source, "SerializeToString") and hasattr(source, "graph"):
         return ModelSource("model.onnx", b"", None, source)
-    raise UsageError(f"cannot compile a {type(source).__name__}; give a path, bytes, MLIR text or an onnx.ModelProto")
+    raise UsageError(
+        f"cannot compile an object of type {type(source).__name__}; give a path, bytes, MLIR text or an onnx.ModelProto"
+    )
 
 
 def import_model(

@@ -45,6 +45,7 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
     module, signature = _build(session, model, source.label, entry_name)
 
     def explain(error: CompileError) -> CompileError:
+        _check_shapes(model, source.label)
         again, _ = _build(session, model, source.label, entry_name)  # the failed conversion left a torso
         return explain_unsupported(session, again, _opset_of(model), source.label, error)
 
@@ -62,7 +63,7 @@ def _require_onnx() -> None:
 
 def _read(source: ModelSource) -> Any:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     if source.message is not None:
         model = onnx.ModelProto()
@@ -115,7 +116,7 @@ def _refuse_unknown_operators(model: Any, label: str) -> None:
             f"{label}: operators that ONNX opset {_opset_of(model)} does not define and the model brings no function "
             f"for: {listed}. Replace them by standard operators when exporting the model",
             op=first_name if "." in first_name else f"onnx.{first_name}",
-            location=first_nodes[0],
+            location=first_nodes[0].strip("'").removeprefix("that makes '"),
             unsupported=True,
         )
 
@@ -228,6 +229,22 @@ def _infer_shapes(model: Any, label: str) -> Any:
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise CompileError(f"{label}: its shapes do not fit together: {_one_line(error)}", location=label) from error
+
+
+def _check_shapes(model: Any, label: str) -> None:
+    """Raises `CompileError` if the nodes' shapes contradict each other. Only for models that do not compile anyway:
+    the strict check also refuses some that do."""
+    import onnx
+
+    weights = _detach_weights(model.graph)
+    try:
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise CompileError(
+            f"{label}: types or shapes do not fit together: {_one_line(error)}", location=label
+        ) from error
+    finally:
+        _attach_weights(model.graph, weights)
 
 
 def _load_external_data(model: Any, source: ModelSource) -> None:
