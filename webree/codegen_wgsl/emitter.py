@@ -7,13 +7,13 @@ Values that are used once, in the block that defines them, and are pure stand in
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from webree.codegen_wgsl import polyfills
 from webree.codegen_wgsl.expressions import Expr, Rank, call, constant, needs_polyfill
 from webree.codegen_wgsl.names import Namer
 from webree.codegen_wgsl.resources import Resources
-from webree.codegen_wgsl.spirv import Global, Op, SpirvModule, Value
+from webree.codegen_wgsl.spirv import Block, Global, Op, SpirvModule, Value
 from webree.codegen_wgsl.types import Scalar, Type, Vector, wgsl_type, with_scalar
 from webree.codegen_wgsl.writer import Writer
 from webree.errors import CompileError
@@ -92,6 +92,8 @@ class Emitter:
         self.functions: dict[str, str] = {}
         self.places: dict[Value, Place] = {}
         self.variable_names: dict[Value, str] = {}
+        # Function variables that only repeat a loop variable, and that loop variable.
+        self.promoted: dict[Value, Value] = {}
         # Ops that another rule has taken care of.
         self.skipped: set[Op] = set()
         self.workgroup_size = (1, 1, 1)
@@ -119,14 +121,19 @@ class Emitter:
         if expr.is_const or expr.members is not None or expr.is_atom or (inline and self._may_inline(value, expr)):
             self.bind(value, expr)
         else:
-            self.bind(value, self.let(expr, hint))
+            named = self.let(expr, hint)
+            is_component = expr.unsigned is not None and expr.unsigned.is_atom
+            self.bind(value, replace(named, unsigned=expr.unsigned) if is_component else named)
 
     def _may_inline(self, value: Value, expr: Expr) -> bool:
         if len(value.uses) != 1 or len(expr.text) > _INLINE_LIMIT:
             return False
         use = value.uses[0]
-        # A branch reads its operands after every statement of the block, so they may wait for it as well.
-        return value.op is not None and use.block is value.op.block and use.operands.count(value) == 1
+        if value.op is None or use.operands.count(value) != 1:
+            return False
+        # A branch reads its operands after every statement of the block, so they may wait for it as well; so may
+        # the condition of a selection that stands in this block.
+        return use.block is value.op.block or _is_selector(use, value.op.block)
 
     def let(self, expr: Expr, hint: str = "v", type_: str = "") -> Expr:
         """Writes `let name = expr;` and returns the name; hints that end in `_` + letter stay without a number."""
@@ -208,6 +215,19 @@ class Emitter:
         return self.builtins.setdefault(name, name)
 
 
+def _is_selector(use: Op, block: Block) -> bool:
+    """True for the branch at the head of a selection op that stands in `block`."""
+    region = use.block.region
+    parent = region.parent
+    return (
+        parent is not None
+        and parent.name == "spirv.mlir.selection"
+        and parent.block is block
+        and use.block is region.blocks[0]
+        and use is use.block.terminator
+    )
+
+
 def flat(expressions: Iterable[Expr]) -> str:
     """Expressions as an argument list."""
     return ", ".join(expression.argument for expression in expressions)
@@ -216,4 +236,6 @@ def flat(expressions: Iterable[Expr]) -> str:
 def vector_of(type_: Vector, items: Iterable[Expr]) -> Expr:
     """A vector put together from scalars."""
     listed = list(items)
-    return Expr(f"{wgsl_type(type_)}({flat(listed)})", Rank.PRIMARY, is_const=all(item.is_const for item in listed))
+    same = len(listed) == type_.count and len({item.text for item in listed}) == 1
+    text = listed[0].argument if same else flat(listed)
+    return Expr(f"{wgsl_type(type_)}({text})", Rank.PRIMARY, is_const=all(item.is_const for item in listed))

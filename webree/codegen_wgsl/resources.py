@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from webree.codegen_wgsl.names import Namer
 from webree.codegen_wgsl.spirv import Function, Global, Op, SpirvModule, Value, walk
-from webree.codegen_wgsl.types import F16, F32, I32, Array, Scalar, Type, Vector, byte_size, scalar_of, wgsl_type
+from webree.codegen_wgsl.types import F16, I32, Array, Scalar, Type, Vector, byte_size, scalar_of, wgsl_type
 from webree.errors import CompileError
 
 __all__ = ["Binding", "Resources", "Shared", "plan_resources"]
@@ -200,7 +200,8 @@ def _element(number: int, views: set[Scalar | Vector], *, atomic: bool, read_onl
     if atomic:
         return I32
     counts = {view.count if isinstance(view, Vector) else 1 for view in views}
-    scalar = F16 if F16 in scalars else F32 if F32 in scalars else I32
+    # Integers must not pass through f32 values: WGSL leaves open what becomes of bits that are a NaN.
+    scalar = scalars.pop() if len(scalars) == 1 else I32
     if 3 not in counts and (len(counts) == 1 or read_only) and (count := max(counts)) > 1:
         return Vector(scalar, count)
     return scalar

@@ -18,7 +18,18 @@ from iree.compiler import ir
 from webree.codegen_wgsl.types import Pointer, Struct, Type, parse_type
 from webree.errors import CompileError
 
-__all__ = ["Block", "Function", "Global", "Op", "Region", "SpirvModule", "Value", "read_spirv_modules"]
+__all__ = [
+    "Block",
+    "Function",
+    "Global",
+    "Op",
+    "Region",
+    "SpirvModule",
+    "Value",
+    "read_spirv_modules",
+    "unwrapped",
+    "walk",
+]
 
 
 @dataclass(eq=False, slots=True)
@@ -83,14 +94,8 @@ class Global:
 
     @property
     def content(self) -> Type:
-        """The pointee, without the struct of one member that SPIR-V wraps around interface variables."""
-        if isinstance(self.pointee, Struct) and len(self.pointee.members) == 1:
-            return self.pointee.members[0]
-        return self.pointee
-
-    @property
-    def wrapped(self) -> bool:
-        return self.content is not self.pointee
+        """What it holds, for WGSL."""
+        return unwrapped(self.pointee)
 
 
 @dataclass(eq=False, slots=True)
@@ -107,6 +112,11 @@ class SpirvModule:
     spec_constants: dict[str, Any] = field(default_factory=dict)
     # Function name -> workgroup size.
     entry_points: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+def unwrapped(type_: Type) -> Type:
+    """A variable's type without the struct of one member that the passes wrap around memory."""
+    return type_.members[0] if isinstance(type_, Struct) and len(type_.members) == 1 else type_
 
 
 def read_spirv_modules(module: Any) -> list[SpirvModule]:

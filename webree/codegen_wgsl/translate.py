@@ -22,6 +22,7 @@ from webree.codegen_wgsl.rules import RULES
 from webree.codegen_wgsl.spirv import Function, Op, SpirvModule, read_spirv_modules, walk
 from webree.codegen_wgsl.structure import ControlFlow
 from webree.codegen_wgsl.types import F16, Array, Pointer, Scalar, Type, Vector, scalar_of, wgsl_type
+from webree.codegen_wgsl.variables import promotable
 from webree.errors import CompileError
 
 __all__ = ["WgslExport", "WgslShader", "translate_executable"]
@@ -202,6 +203,7 @@ def _function(emitter: Emitter, function: Function, *, is_entry: bool) -> str:
         # Constants and addresses belong to no place: bind them first, so that a `for` header can name its step.
         if op.name in ("spirv.Constant", "spirv.mlir.addressof", "spirv.mlir.referenceof"):
             RULES[op.name](emitter, op)
+    emitter.promoted = promotable(function.body)
     parameters = []
     if not is_entry:
         for argument in function.body.blocks[0].arguments:

@@ -14,8 +14,9 @@ from webree.codegen_wgsl.emitter import BUILTINS, Emitter, Place, unsupported, v
 from webree.codegen_wgsl.expressions import Expr, Rank, binary
 from webree.codegen_wgsl.resources import Binding
 from webree.codegen_wgsl.rules.composite import component
-from webree.codegen_wgsl.spirv import Global, Op, Value
+from webree.codegen_wgsl.spirv import Global, Op, Value, unwrapped
 from webree.codegen_wgsl.types import I32, Array, Pointer, Scalar, Type, Vector, scalar_of, wgsl_type
+from webree.codegen_wgsl.variables import is_final
 
 __all__ = ["RULES", "binding_of", "reference"]
 
@@ -40,8 +41,8 @@ def _access_chain(emitter: Emitter, op: Op) -> None:
         if isinstance(view, Array | Vector):
             index = _in_range(emitter, index, operand, view)
             indices.append(index)
-        elif not (isinstance(base.root, Global) and base.root.wrapped and not indices):
-            raise unsupported(op, f"access into a struct of {view}")
+        elif unwrapped(view) is view:
+            raise unsupported(op, f"access into {view}")
         view = _element(view)
     emitter.places[op.result] = Place(base.root, tuple(indices), view)
 
@@ -76,9 +77,11 @@ def reference(emitter: Emitter, place: Place) -> str:
 
 def _variable(emitter: Emitter, op: Op) -> None:
     pointer = op.result
+    if pointer in emitter.promoted or not pointer.uses:
+        return
     assert isinstance(pointer.type, Pointer)
-    type_ = pointer.type.pointee
-    emitter.places[pointer] = Place(pointer, (), type_)
+    emitter.places[pointer] = Place(pointer, (), pointer.type.pointee)
+    type_ = unwrapped(pointer.type.pointee)
     initial = emitter.expr(op.operands[0]) if op.operands else None
     table = _table_store(pointer)
     if isinstance(type_, Array):
@@ -114,6 +117,9 @@ def _table_store(pointer: Value) -> Op | None:
 def _load(emitter: Emitter, op: Op) -> None:
     if not op.result.uses:
         return
+    if op.operands[0] in emitter.promoted:
+        emitter.bind(op.result, emitter.expr(emitter.promoted[op.operands[0]]))
+        return
     place = emitter.places[op.operands[0]]
     binding = binding_of(emitter, place)
     if binding is not None:
@@ -128,7 +134,10 @@ def _load(emitter: Emitter, op: Op) -> None:
         text = reference(emitter, place)
         shared = emitter.resources.shared.get(place.root.name) if isinstance(place.root, Global) else None
         loaded = Expr(f"atomicLoad(&{text})" if shared is not None and shared.atomic else text)
-        emitter.bind(op.result, emitter.let(loaded, "x"))
+        if isinstance(place.root, Value) and not place.indices and is_final(op):
+            emitter.bind(op.result, loaded)
+        else:
+            emitter.bind(op.result, emitter.let(loaded, "x"))
 
 
 def _load_builtin(emitter: Emitter, op: Op, place: Place) -> None:
@@ -246,7 +255,7 @@ def _as(binding: Binding, loaded: Expr, view: Scalar | Vector) -> Expr:
 
 
 def _store(emitter: Emitter, op: Op) -> None:
-    if op in emitter.skipped:
+    if op in emitter.skipped or op.operands[0] in emitter.promoted:
         return
     place = emitter.places[op.operands[0]]
     value = emitter.expr(op.operands[1])
@@ -266,7 +275,7 @@ def _store_binding(emitter: Emitter, op: Op, place: Place, binding: Binding, val
     if len(place.indices) > 1:
         raise unsupported(op, "storing one component of a vector in a storage buffer")
     if wide == narrow:
-        _store_element(emitter, binding, index, _bits(binding, value, view))
+        _store_element(emitter, binding, index, _bits(emitter, binding, value, view))
         return
     if wide != 1:
         raise unsupported(op, f"storing {view} into a buffer of {binding.element}")
@@ -274,7 +283,9 @@ def _store_binding(emitter: Emitter, op: Op, place: Place, binding: Binding, val
     base = _scaled(emitter, index, narrow)
     value = value if value.is_atom else emitter.let(value)
     for lane in range(narrow):
-        _store_element(emitter, binding, _plus(base, lane), _bits(binding, component(value, lane), view.element))
+        _store_element(
+            emitter, binding, _plus(base, lane), _bits(emitter, binding, component(value, lane), view.element)
+        )
 
 
 def _store_element(emitter: Emitter, binding: Binding, index: Expr, value: Expr) -> None:
@@ -282,9 +293,11 @@ def _store_element(emitter: Emitter, binding: Binding, index: Expr, value: Expr)
     emitter.statement(f"atomicStore(&{text}, {value.argument})" if binding.atomic else f"{text} = {value.text}")
 
 
-def _bits(binding: Binding, value: Expr, view: Scalar | Vector) -> Expr:
+def _bits(emitter: Emitter, binding: Binding, value: Expr, view: Scalar | Vector) -> Expr:
+    """The value as the binding's scalar type."""
     if scalar_of(binding.element) == scalar_of(view):
         return value
+    value = emitter.runtime(value, view)
     target = Vector(scalar_of(binding.element), view.count) if isinstance(view, Vector) else scalar_of(binding.element)
     return Expr(f"bitcast<{wgsl_type(target)}>({value.text})")
 
