@@ -78,6 +78,9 @@ class Array:
         """A copy of the bytes, little-endian, row-major."""
         return bytes(self.data)
 
+    def __bytes__(self) -> bytes:
+        return self.tobytes()  # without it bytes(array) would take __index__ first, as a length
+
     def tolist(self) -> Any:
         """Nested lists of Python numbers; one number for shape ()."""
         return _nest(decode(self.data, self._dtype), self.shape)

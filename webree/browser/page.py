@@ -55,12 +55,12 @@ async def answer(method: str, arguments: Any) -> Any:
 
 
 def _described(error: Exception) -> dict[str, object]:
-    ours = isinstance(error, WebreeError)
+    public = next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ == WebreeError.__module__), None)
     return {
-        "type": type(error).__name__,
+        "type": public or type(error).__name__,
         "message": str(error),
         "status": int(error.status) if isinstance(error, WebreeError) else PYTHON_FAULT,
-        "expected": ours,
+        "expected": public is not None,
         "trace": "".join(traceback.format_exception(error)),
     }
 

@@ -13,7 +13,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -164,12 +165,9 @@ class BrowserSession:
         self._adapter = adapter
         self._jspi = jspi
         self._count = 0
-        self._folder = tempfile.TemporaryDirectory(prefix="webree-")
-        self._wheel = runtime_wheel(Path(self._folder.name))
-        mounts = {"/": web_folder(), "/pyodide/": self._pyodide, f"/{self._wheel.name}": self._wheel}
-        self.server = SiteServer(mounts)
-        self._playwright: Any = None
         self._browser: Any = None
+        self._cleanup = ExitStack()
+        self.server: SiteServer
         self.page: Page
 
     def start(self) -> BrowserSession:
@@ -179,14 +177,18 @@ class BrowserSession:
             from playwright.sync_api import Error, sync_playwright
         except ImportError as error:
             raise UsageError("Playwright is missing; run `pip install 'webree[tools]'`") from error
-        self.server.start()
-        self._playwright = sync_playwright().start()
         try:
-            self._browser = self._playwright.chromium.launch(
+            folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="webree-")))
+            wheel = runtime_wheel(folder)
+            mounts = {"/": web_folder(), "/pyodide/": self._pyodide, f"/{wheel.name}": wheel}
+            self.server = self._cleanup.enter_context(SiteServer(mounts))
+            playwright = self._cleanup.enter_context(_shared_playwright(sync_playwright))
+            self._browser = playwright.chromium.launch(
                 executable_path=self._chromium, headless=True, args=chromium_flags(self._adapter)
             )
+            self._cleanup.callback(self._browser.close)
             self.page = self._browser.new_page()
-            self._open_page()
+            self._open_page(wheel.name)
         except Error as error:
             self.close()
             raise DeviceError(
@@ -197,26 +199,19 @@ class BrowserSession:
             raise
         return self
 
-    def _open_page(self) -> None:
+    def _open_page(self, wheel: str) -> None:
         self.server.files["/session.html"] = _PAGE.encode()
         self.page.set_default_timeout(START_TIMEOUT_S * 1000)
         self.page.goto(f"{self.server.url}session.html")
         self.page.wait_for_function("globalThis.webree !== undefined")
         self.page.evaluate(
             "options => { webree.configure(options); }",
-            {"wheelUrl": f"{self.server.url}{self._wheel.name}", "jspi": self._jspi},
+            {"wheelUrl": f"{self.server.url}{wheel}", "jspi": self._jspi},
         )
 
     def close(self) -> None:
         """End the browser and the server. Safe to call twice."""
-        browser, self._browser = self._browser, None
-        playwright, self._playwright = self._playwright, None
-        if browser is not None:
-            browser.close()
-        if playwright is not None:
-            playwright.stop()
-        self.server.close()
-        self._folder.cleanup()
+        self._cleanup.close()
 
     def __enter__(self) -> BrowserSession:
         return self.start()
@@ -275,6 +270,25 @@ class BrowserSession:
         if "error" in answer:
             raise _error(answer["error"])
         return _unpacked(json.loads(answer["result"]), data)
+
+
+_playwrights: list[Any] = []
+_playwright_users = 0
+
+
+@contextmanager
+def _shared_playwright(start: Callable[[], Any]) -> Iterator[Any]:
+    """Playwright's driver process: a thread can have one only, so sessions share it."""
+    global _playwright_users
+    if not _playwrights:
+        _playwrights.append(start().start())
+    _playwright_users += 1
+    try:
+        yield _playwrights[0]
+    finally:
+        _playwright_users -= 1
+        if _playwright_users == 0:
+            _playwrights.pop().stop()
 
 
 _ASK = """async ([name, message, request, reply]) => {
