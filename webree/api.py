@@ -11,12 +11,12 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from webree.device_choice import DeviceName, choose_device, list_devices, lock_of
+from webree.device_choice import DeviceName, choose_device, list_devices
 from webree.errors import CompileError, DeviceError, ModuleError, StatusCode, UsageError, WebreeError
 from webree.hal.device import AdapterInfo, Device
 from webree.hal.registry import IN_BROWSER
 from webree.module.source import ByteSource, MemorySource
-from webree.module_api import Module, locked
+from webree.module_api import Module
 from webree.signature import parse_signature
 from webree.waiting import Suspendable, run_async, run_sync
 
@@ -172,7 +172,7 @@ def _load(
             if export.ordinal < len(file.signatures) and _is_callable(export.name)
         }
         chosen = yield from choose_device(device)
-        context = yield from locked(lock_of(chosen.device), _instantiate(file, chosen.device, parameters))
+        context = yield from _instantiate(file, chosen.device, parameters)
     except ModuleError as error:
         if not name:
             raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from webree.errors import DeviceError, StatusCode, UsageError, WebreeError
 from webree.hal.device import AdapterInfo, Device
@@ -17,7 +17,7 @@ from webree.hal.fence import Fence, FenceWait
 from webree.hal.registry import create_driver, driver_names
 from webree.waiting import Suspendable
 
-__all__ = ["Chosen", "DeviceName", "Turns", "choose_device", "list_devices", "lock_of"]
+__all__ = ["Chosen", "DeviceName", "Turns", "choose_device", "list_devices"]
 
 DeviceName = str | AdapterInfo | Device
 _AUTO_ORDER = ("webgpu",)
@@ -56,14 +56,6 @@ class Turns:
 
 _open: WeakValueDictionary[tuple[str, str, str], Device] = WeakValueDictionary()
 _opening = Turns()
-_locks: WeakKeyDictionary[Device, threading.RLock] = WeakKeyDictionary()
-_locks_guard = threading.Lock()
-
-
-def lock_of(device: Device) -> threading.RLock:
-    """The lock under which threads use a device (held while Python works, never while it waits)."""
-    with _locks_guard:
-        return _locks.setdefault(device, threading.RLock())
 
 
 def list_devices(driver: str | None = None) -> Suspendable[list[AdapterInfo]]:
@@ -75,7 +67,7 @@ def list_devices(driver: str | None = None) -> Suspendable[list[AdapterInfo]]:
     for name in _auto_drivers():
         try:
             found += yield from create_driver(name).adapters()
-        except WebreeError:
+        except DeviceError:
             continue
     return sorted(found, key=lambda adapter: adapter.software)
 
@@ -111,7 +103,7 @@ def _choose_auto() -> Suspendable[Chosen]:
     for name in _auto_drivers():
         try:
             found = yield from create_driver(name).adapters()
-        except WebreeError as error:
+        except DeviceError as error:
             reasons.append(f"{name}: {error}")
             continue
         if not found:

@@ -68,6 +68,8 @@ def numpy_module() -> Any | None:
 
 
 _numpy_missing = False
+_numpy_dtypes: dict[Any, DType] = {}
+"""Of NumPy's types seen so far; making their names is slow."""
 
 # --- Arguments ----------------------------------------------------------------------------------------------------
 
@@ -209,11 +211,14 @@ def _host_array(value: Any) -> HostTensor | None:
 
 
 def _numpy_array(numpy: Any, value: Any) -> HostTensor:
-    name = value.dtype.name
-    try:
-        dtype = by_name(name)
-    except KeyError:
-        raise InvocationError(f"arrays of NumPy type {name!r} cannot be passed; {_supported()}") from None
+    dtype = _numpy_dtypes.get(value.dtype)
+    if dtype is None:
+        name = value.dtype.name
+        try:
+            dtype = by_name(name)
+        except KeyError:
+            raise InvocationError(f"arrays of NumPy type {name!r} cannot be passed; {_supported()}") from None
+        _numpy_dtypes[value.dtype] = dtype
     shape = value.shape
     if not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))

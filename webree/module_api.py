@@ -10,29 +10,25 @@ are in flight; the device works on all of them in that order, and each waits for
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from webree.array import DeviceArray
-from webree.device_choice import Chosen, Turns, lock_of
+from webree.device_choice import Chosen, Turns
 from webree.dtypes import DType, by_name
 from webree.errors import InvocationError, StatusCode
 from webree.hal.fence import Fence, FenceWait
 from webree.marshal import encode_arguments, read_back, to_device, wrap
-from webree.signature import Signature
+from webree.signature import ScalarType, Signature
 from webree.waiting import Suspendable, run_async, run_sync
 
 if TYPE_CHECKING:
     from webree.hal.device import Device
     from webree.vm.context import Context
-    from webree.vm.context import Function as VmFunction
 
 __all__ = ["Function", "Module"]
-
-T = TypeVar("T")
 
 _ASYNC = "_async"
 
@@ -54,10 +50,8 @@ class Module:
         self.name = name
         self.device: Device = chosen.device
         self.device_reason = chosen.reason
-        self._context: Context | None = context
-        self._turns = Turns()
-        self._lock = lock_of(chosen.device)
-        self._all = {name: Function(self, signature, context.exports[name]) for name, signature in signatures.items()}
+        self._instance = Instance(name, context, chosen.device)
+        self._all = {name: Function(self._instance, signature) for name, signature in signatures.items()}
         self.functions: Mapping[str, Function] = MappingProxyType(
             {name: function for name, function in self._all.items() if not _is_internal(name)}
         )
@@ -101,20 +95,17 @@ class Module:
                 element = by_name(dtype)
             except KeyError:
                 raise InvocationError(f"to_device: unknown dtype {dtype!r}") from None
-        self._check_open()
-        with self._lock:
-            array: DeviceArray = wrap(to_device(value, self.device, element))
+        self._instance.open_context()
+        array: DeviceArray = wrap(to_device(value, self.device, element))
         return array
 
     def close(self) -> None:
         """Run the module's clean-up and free its memory. Later calls raise `InvocationError`. Safe to call twice."""
-        context, self._context = self._context, None
-        if context is not None:
-            run_sync(locked(self._lock, context.close()))
+        run_sync(self._instance.close())
 
-    def _check_open(self) -> None:
-        if self._context is None:
-            raise InvocationError(f"module {self.name!r} is closed", status=StatusCode.FAILED_PRECONDITION)
+    async def close_async(self) -> None:
+        """As `close`, as a coroutine, after the calls that are in flight."""
+        await run_async(self._instance.close())
 
     def _no_function(self, name: str) -> str:
         near = get_close_matches(name.removesuffix(_ASYNC), self.functions, n=1)
@@ -122,9 +113,49 @@ class Module:
         return f"module {self.name!r} has no function {name!r}{hint}; it has: {', '.join(self.functions) or 'none'}"
 
     def __repr__(self) -> str:
-        state = "closed" if self._context is None else f"on {self.device.info.name}"
+        state = "closed" if self._instance.context is None else f"on {self.device.info.name}"
         lines = "".join(f"\n  {function.signature}" for function in self.functions.values())
         return f"<webree.Module {self.name!r} {state}>{lines}"
+
+
+class Instance:
+    """What a module and its functions share. When the last of them is gone its memory goes back to the device."""
+
+    def __init__(self, name: str, context: Context, device: Device) -> None:
+        self.name = name
+        self.device = device
+        self.context: Context | None = context
+        self._turns = Turns()
+
+    def open_context(self) -> Context:
+        """The context. Raises `InvocationError` after `close`."""
+        if self.context is None:
+            raise InvocationError(f"module {self.name!r} is closed", status=StatusCode.FAILED_PRECONDITION)
+        return self.context
+
+    def run(self, function: str, arguments: list[Any]) -> Suspendable[tuple[Any, ...]]:
+        """Call an export when it is this call's turn. Empties `arguments`, so that the program owns them."""
+        turn = yield from self._turns.take()
+        try:
+            steps = self.open_context().exports[function].invoke(arguments.copy())
+            arguments.clear()
+            return (yield from steps)
+        finally:
+            turn.signal()
+
+    def close(self) -> Suspendable[None]:
+        """Run the program's clean-up after the calls that came before."""
+        turn = yield from self._turns.take()
+        try:
+            context, self.context = self.context, None
+            if context is not None:
+                yield from context.close()
+        finally:
+            turn.signal()
+
+    def __del__(self) -> None:
+        if self.context is not None:
+            self.context.program.release()
 
 
 class UnknownFunctionError(InvocationError, AttributeError):
@@ -149,11 +180,13 @@ class Function:
         signature: names, types and dimensions (None: dynamic) of inputs and outputs.
     """
 
-    def __init__(self, module: Module, signature: Signature, vm_function: VmFunction) -> None:
-        self._module = module
-        self._vm_function = vm_function
+    def __init__(self, instance: Instance, signature: Signature) -> None:
+        self._instance = instance
         self.signature = signature
         self.name = self.__name__ = self.__qualname__ = signature.name
+        self._truth_values = [
+            position for position, output in enumerate(signature.outputs) if output.type == ScalarType("i1")
+        ]
         self.__doc__ = f"{signature}\n\n{signature.declaration}".rstrip()
 
     def __call__(self, *inputs: Any, **named_inputs: Any) -> Any:
@@ -191,48 +224,23 @@ class Function:
         return f"<webree.Function {self.signature}>"
 
     def _steps(self, inputs: tuple[Any, ...], named: Mapping[str, Any], keep: bool) -> Suspendable[Any]:
-        return locked(self._module._lock, self._call(inputs, named, keep))
-
-    def _call(self, inputs: tuple[Any, ...], named: Mapping[str, Any], keep: bool) -> Suspendable[Any]:
-        module = self._module
-        module._check_open()
-        arguments = encode_arguments(self.signature, inputs, named, module.device)
+        instance = self._instance
+        instance.open_context()
+        arguments = encode_arguments(self.signature, inputs, named, instance.device)
         done = Fence() if self.signature.has_fences else None
         if done is not None:
             arguments += (None, done)
-        turn = yield from module._turns.take()
-        try:
-            module._check_open()
-            results = yield from self._vm_function.invoke(arguments)
-        finally:
-            turn.signal()
-        del arguments  # the inputs' memory goes back to the pool before the outputs are waited for
+        results = yield from instance.run(self.name, arguments)
         if done is not None:
             if done.pending:
                 yield FenceWait(done)
             done.check()
         values = [wrap(value) for value in results] if keep else (yield from read_back(results))
+        for position in self._truth_values:
+            values[position] = bool(values[position])
         if not values:
             return None
         return values[0] if len(values) == 1 else tuple(values)
-
-
-def locked(lock: threading.RLock, steps: Suspendable[T]) -> Suspendable[T]:
-    """Run every step under the lock, and wait without it."""
-    try:
-        with lock:
-            wait = next(steps)
-        while True:
-            try:
-                result = yield wait
-            except BaseException as error:
-                with lock:
-                    wait = steps.throw(error)
-            else:
-                with lock:
-                    wait = steps.send(result)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
 
 
 def _is_internal(name: str) -> bool:
