@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.hal_cts import kernels
-from tests.hal_cts.suite import FORMAT, Conformance, case, check_text, direct, pack, raises, raises_later
+from tests.hal_cts.suite import FORMAT, Conformance, case, check_text, direct, pack, raises, raises_later, waited
 from webree.errors import DeviceError, ModuleError, StatusCode
 from webree.hal.device import Device
 from webree.module.source import MemorySource
@@ -22,6 +22,34 @@ def rejected_shaders_name_kernel_and_line(cts: Conformance) -> Suspendable[None]
         "undefined_name",
         line,
     )
+    device.close()
+
+
+@case
+def rejected_shaders_stay_rejected(cts: Conformance) -> Suspendable[None]:
+    """Loading a bad shader again, or running it all the same, is an error again; other kernels are not harmed."""
+    device = yield from cts.open_device()
+    yield from raises_later(DeviceError, cts.kernel("broken", device), "undefined_name")
+    yield from raises_later(DeviceError, cts.kernel("broken", device), "'broken$dispatch'", "undefined_name")
+    executable = yield from cts.kernel("count", device)
+    buffer = device.allocate(4)
+    device.update(MemorySource(bytes(4)), buffer)
+    commands = device.create_command_buffer()
+    commands.dispatch(executable, 0, (3, 1, 1), (), [direct(buffer)])
+    commands.finalize()
+    device.execute(commands)
+    yield from cts.expect(buffer, pack([3]))
+
+    def run_anyway() -> Suspendable[object]:
+        bad = device.create_executable(FORMAT, MemorySource(kernels.executables()["broken"]))
+        yield from raises_later(DeviceError, waited(device.ready()), "undefined_name")
+        commands = device.create_command_buffer()
+        commands.dispatch(bad, 0, (1, 1, 1), (), [direct(buffer)])
+        commands.finalize()
+        device.execute(commands)
+        return (yield device.read_back([(buffer, 0, 4)]))
+
+    yield from raises_later(DeviceError, run_anyway(), "broken$dispatch")
     device.close()
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
-from tests.hal_cts.suite import Conformance, case, contents, direct, pack, raises, raises_later, slot
+from tests.hal_cts.suite import Conformance, case, contents, direct, pack, raises, raises_later, slot, waited
 from webree.errors import DeviceError, StatusCode
 from webree.hal.fence import Fence, FenceWait
 from webree.module.source import MemorySource
-from webree.waiting import Suspendable, Wait
-
-
-def waited(wait: Wait) -> Suspendable[Any]:
-    return (yield wait)
+from webree.waiting import Suspendable
 
 
 @case

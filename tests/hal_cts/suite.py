@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.hal_cts import kernels
 from webree.errors import WebreeError
@@ -20,7 +20,7 @@ from webree.hal.device import Device
 from webree.hal.enums import WHOLE_BUFFER, CommandBufferMode
 from webree.hal.executable import Executable
 from webree.module.source import ByteSource, MemorySource
-from webree.waiting import Suspendable
+from webree.waiting import Suspendable, Wait
 
 FORMAT = "webgpu-wgsl-fb"
 
@@ -137,6 +137,12 @@ def raises_later(kind: type[E], steps: Suspendable[object], *parts: str) -> Susp
         check_text(error, *parts)
         return error
     raise AssertionError(f"nothing was raised instead of {kind.__name__} with {parts}")
+
+
+def waited(wait: Wait | None) -> Suspendable[Any]:
+    """One wait as a computation."""
+    assert wait is not None
+    return (yield wait)
 
 
 def check_text(error: BaseException, *parts: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import js
 from pyodide.code import run_js
-from pyodide.ffi import create_proxy, to_js
+from pyodide.ffi import JsException, create_proxy, to_js
 
 from webree.browser.promises import PromiseWait, fetch
 from webree.browser.values import JsByteSource, from_js, is_js_array, js_bytes, plain, typed_array
@@ -108,12 +108,18 @@ class BrowserBackend:
     def submit_stream(self, stream: int, table: Words[int]) -> None:
         self.counters.crossings += 1
         self.counters.submissions += 1
-        self._player.submitStream(stream, to_js(table))
+        try:
+            self._player.submitStream(stream, to_js(table))
+        except JsException as error:
+            raise self._failed(str(error)) from error
 
     def submit(self, words: Words[int], constants: bytearray, table: Words[int]) -> None:
         self.counters.crossings += 1
         self.counters.submissions += 1
-        self._player.submit(to_js(words), to_js(constants), to_js(table))
+        try:
+            self._player.submit(to_js(words), to_js(constants), to_js(table))
+        except JsException as error:
+            raise self._failed(str(error)) from error
 
     def profile(self, words: Words[int], constants: bytearray, table: Words[int]) -> Wait:
         self.counters.crossings += 1

@@ -182,7 +182,11 @@ class WebGpuDevice(Device):
     def ready(self) -> Wait | None:
         with self.lock:
             self._check()
-            return self._backend.pipelines_ready()
+            wait = self._backend.pipelines_ready()
+            if wait is None:
+                self._pipelines.settle(succeeded=True)
+                return None
+            return _Compilation(wait, self._pipelines)
 
     def execute(self, command_buffer: CommandBuffer, binding_table: Sequence[BindingTableEntry] = ()) -> None:
         if not isinstance(command_buffer, WebGpuCommandBuffer) or command_buffer.device is not self:
@@ -259,6 +263,28 @@ class WebGpuDevice(Device):
         commands = self._commands()
         commands.update(source, BufferRef(target, 0, byte_offset, len(source)))
         self._run(commands)
+
+
+class _Compilation:
+    """A backend's wait for its pipelines."""
+
+    def __init__(self, wait: Wait, pipelines: PipelineCache) -> None:
+        self._wait = wait
+        self._pipelines = pipelines
+
+    def block(self) -> None:
+        try:
+            self._wait.block()
+        except DeviceError:
+            self._pipelines.settle(succeeded=False)
+            raise
+
+    async def wait(self) -> None:
+        try:
+            await self._wait.wait()
+        except DeviceError:
+            self._pipelines.settle(succeeded=False)
+            raise
 
 
 class _ReadBack:

@@ -38,6 +38,10 @@ _EXPORT_LIMITS = (
 """Limit, what it counts, how much of it an export uses."""
 
 
+PipelineKey = tuple[bytes, str, tuple[bool, ...], bool]
+"""Digest of the shader's text, entry point, read-only bindings, whether it has constants."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """One export, ready to be recorded.
@@ -72,7 +76,8 @@ class PipelineCache:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._handles: dict[tuple[bytes, str, tuple[bool, ...], bool], int] = {}
+        self._handles: dict[PipelineKey, int] = {}
+        self._compiling: set[PipelineKey] = set()
 
     def load(self, file: ExecutableFile) -> WebGpuExecutable:
         """Start compiling what is new in `file`."""
@@ -88,6 +93,14 @@ class PipelineCache:
         )
         return WebGpuExecutable(kernels, tuple(sources[export.shader_module] for export in file.exports))
 
+    def settle(self, succeeded: bool) -> None:
+        """Compilation of everything so far is over. After a failure what it may concern is compiled anew when it is
+        next loaded, so that loading a bad shader again is an error again."""
+        if not succeeded:
+            for key in self._compiling:
+                del self._handles[key]
+        self._compiling.clear()
+
     def compile(self, label: str, source: ByteSource, binding_read_only: tuple[bool, ...]) -> int:
         """A single pipeline with constants whose entry point is its label: the driver's own kernels."""
         spec = PipelineSpec(label, 0, label, binding_read_only, has_constants=True)
@@ -96,11 +109,11 @@ class PipelineCache:
     def _create(
         self,
         exports: tuple[ExecutableExport, ...],
-        keys: list[tuple[bytes, str, tuple[bool, ...], bool]],
+        keys: list[PipelineKey],
         sources: tuple[ByteSource, ...],
     ) -> None:
         shaders: dict[bytes, tuple[int, ShaderSpec]] = {}
-        specs: dict[tuple[bytes, str, tuple[bool, ...], bool], PipelineSpec] = {}
+        specs: dict[PipelineKey, PipelineSpec] = {}
         for export, key in zip(exports, keys, strict=True):
             if key in self._handles or key in specs:
                 continue
@@ -111,6 +124,7 @@ class PipelineCache:
         if specs:
             handles = self._backend.create_pipelines([shader for _, shader in shaders.values()], list(specs.values()))
             self._handles.update(zip(specs, handles, strict=True))
+            self._compiling.update(specs)
 
 
 def check_requirements(file: ExecutableFile, info: AdapterInfo) -> None:
@@ -156,9 +170,7 @@ def _invocations(export: ExecutableExport) -> int:
     return x * y * z
 
 
-def _pipeline_key(
-    file: ExecutableFile, ordinal: int, export: ExecutableExport, digests: list[bytes]
-) -> tuple[bytes, str, tuple[bool, ...], bool]:
+def _pipeline_key(file: ExecutableFile, ordinal: int, export: ExecutableExport, digests: list[bytes]) -> PipelineKey:
     if not 0 <= export.shader_module < len(digests):
         raise ModuleError(
             f"shader module {export.shader_module} of {len(digests)}", where=f"executable export {ordinal}"
