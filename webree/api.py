@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compile", "devices", "devices_async", "load", "load_async"]
 
+_KNOWN_MODULES = {"hal", "io_parameters", "check"}
+
 Progress = Callable[[int, int], None]
 
 
@@ -193,7 +195,7 @@ def _instantiate(file: ModuleFile, device: Device, parameters: Parameters | None
         context = yield from Context.create(file, [hal, *_other_modules(file, parameters)])
     except WebreeError as error:
         if error.status in (StatusCode.INCOMPATIBLE, StatusCode.UNAVAILABLE) and hal.queries:
-            raise DeviceError(_explain(hal, device, error), status=StatusCode.INCOMPATIBLE) from error
+            raise DeviceError(_explain(hal, device), status=StatusCode.INCOMPATIBLE) from error
         raise
     kernels = device.ready()
     if kernels is not None:
@@ -206,7 +208,16 @@ def _instantiate(file: ModuleFile, device: Device, parameters: Parameters | None
 
 
 def _other_modules(file: ModuleFile, parameters: Parameters | None) -> Sequence[NativeModule]:
-    """Modules beyond `hal` that the program imports from."""
+    """Modules beyond `hal` that the program imports from. Raises `ModuleError` for those that nobody has."""
+    wanted = {imported.module for imported in file.imports if not imported.optional}
+    if unknown := sorted(wanted - _KNOWN_MODULES):
+        raise ModuleError(
+            f"the module calls {', '.join(unknown)}, which this runtime does not have: it was compiled to run without "
+            "a GPU. Compile the model with: webree compile MODEL --target webgpu",
+            status=StatusCode.INCOMPATIBLE,
+        )
+    if parameters is not None and "io_parameters" not in wanted:
+        raise UsageError("parameters were passed, but all weights of this module are inside it")
     wanted = {imported.module for imported in file.imports}
     modules: list[NativeModule] = []
     if "io_parameters" in wanted:
@@ -221,7 +232,7 @@ def _other_modules(file: ModuleFile, parameters: Parameters | None) -> Sequence[
     return modules
 
 
-def _explain(hal: HalModule, device: Device, error: WebreeError) -> str:
+def _explain(hal: HalModule, device: Device) -> str:
     """What the program asked for in vain while it looked for a device."""
     ids = [key for category, key in hal.queries if category == "hal.device.id"]
     formats = [key for category, key in hal.queries if category == "hal.executable.format"]
@@ -230,5 +241,5 @@ def _explain(hal: HalModule, device: Device, error: WebreeError) -> str:
     return (
         f"the module was compiled for device {asked}{kernels}; this device is {device.id!r} and takes "
         f"{', '.join(device.executable_formats)}. Compile the model for it with: webree compile MODEL --target "
-        f"{device.id} (the program said: {error})"
+        f"{device.id}"
     )

@@ -161,6 +161,8 @@ class Instance:
 class UnknownFunctionError(InvocationError, AttributeError):
     """An `InvocationError` that `hasattr` and `getattr` understand as well."""
 
+    status = StatusCode.NOT_FOUND
+
 
 class Function:
     """An exported function. Call it with inputs by position or by name.
