@@ -1,0 +1,68 @@
+"""The numbers behind the schedules, by profile.
+
+Software adapters (SwiftShader, lavapipe) run a subgroup as the lanes of a CPU vector: loads from memory are gathers
+and cost about ten times an addition, barriers and workgroup memory cost much more, so a thread computes a large tile
+in registers and never waits for another. GPUs want many threads in flight and small register tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["BUDGETS", "Budget", "budget_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much one thread and one workgroup take on.
+
+    Attributes:
+        columns: elements of the innermost loop per thread in a contraction, best first; the first that divides is
+            taken.
+        rows: most elements per thread of the loop that reuses what the columns read.
+        accumulators: most results that a thread keeps in registers.
+        depth: steps of a contraction's innermost reduction per iteration, best first.
+        window: most taps of a convolution along its innermost window that are unrolled together.
+        vector: elements of the innermost loop per thread in other kernels, best first.
+        threads: threads of a workgroup in a contraction.
+        elementwise_threads: threads of a workgroup in other kernels.
+    """
+
+    columns: tuple[int, ...]
+    rows: int
+    accumulators: int
+    depth: tuple[int, ...]
+    window: int
+    vector: tuple[int, ...]
+    threads: int
+    elementwise_threads: int
+
+
+BUDGETS: dict[str, Budget] = {
+    "software": Budget(
+        columns=(8, 4, 2),
+        rows=16,
+        accumulators=128,
+        depth=(4, 3, 2),
+        window=3,
+        vector=(4, 2),
+        threads=16,
+        elementwise_threads=64,
+    ),
+    "gpu": Budget(
+        columns=(4, 2),
+        rows=8,
+        accumulators=32,
+        depth=(4, 3, 2),
+        window=3,
+        vector=(4, 2),
+        threads=64,
+        elementwise_threads=64,
+    ),
+}
+
+
+def budget_for(profile: Any) -> Budget:
+    """The budget of a profile (anything with a `software` flag, such as webree.compiler.target.Profile)."""
+    return BUDGETS["software" if profile.software else "gpu"]

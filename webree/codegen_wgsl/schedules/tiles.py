@@ -1,0 +1,156 @@
+"""Tile sizes: how the loops of a kernel are split over workgroups, threads and steps.
+
+Enters: a `Nest` and a `Budget`. Leaves: a `Tiling`, the numbers of a lowering configuration. Plain arithmetic.
+
+A thread's tile divides its loop, so that all vectors have a fixed size; a loop of unknown or awkward length gets
+tiles of one element, and the threads of the last workgroup that have nothing to do stay idle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webree.codegen_wgsl.schedules.nest import Nest
+from webree.codegen_wgsl.schedules.tables import Budget
+
+__all__ = ["MAX_WORKGROUPS", "Tiling", "choose", "divisor"]
+
+MAX_WORKGROUPS = 65535
+_DISTRIBUTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """A lowering configuration's numbers.
+
+    Attributes:
+        workgroup: iterations of each parallel loop per workgroup.
+        thread: iterations of each parallel loop per thread and step.
+        reduction: iterations of each loop per step of the innermost serial loops (0: all at once).
+        workgroup_size: threads in x, y and z.
+    """
+
+    workgroup: tuple[int, ...]
+    thread: tuple[int, ...]
+    reduction: tuple[int, ...]
+    workgroup_size: tuple[int, int, int]
+
+
+def choose(nest: Nest, budget: Budget) -> Tiling | None:
+    """The tiling of a nest whose parallel loops come first and in the order of its results; None if it has none."""
+    count = len(nest.parallel)
+    if count == 0 or nest.parallel != tuple(range(count)):
+        return None
+    contraction = _contracts(nest)
+    thread = _contraction_tile(nest, budget) if contraction else _plain_tile(nest, budget)
+    threads = _spread(nest, thread, budget.threads if contraction else budget.elementwise_threads)
+    workgroup = [tile * many for tile, many in zip(thread, threads, strict=True)]
+    _respect_workgroup_limit(nest, thread, workgroup)
+    size = [*reversed(threads), 1, 1, 1][:_DISTRIBUTED]
+    return Tiling(tuple(workgroup), tuple(thread), _reduction_tile(nest, budget), (size[0], size[1], size[2]))
+
+
+def divisor(number: int | None, limit: int) -> int:
+    """The largest divisor of a number that is not above a limit; 1 for an unknown number."""
+    if number is None or number < 1:
+        return 1
+    return max(size for size in range(1, min(number, limit) + 1) if number % size == 0)
+
+
+def _first_divisor(number: int | None, candidates: tuple[int, ...]) -> int:
+    if number is None:
+        return 1
+    return next((size for size in candidates if number % size == 0), 1)
+
+
+def _contracts(nest: Nest) -> bool:
+    """Values of one operand are used for many results: a register tile pays."""
+    column = nest.parallel[-1]
+    return any(nest.reductions) and _row_loop(nest, column) is not None
+
+
+def _row_loop(nest: Nest, column: int) -> int | None:
+    """The innermost parallel loop along which an operand that varies with the column stays the same."""
+    shared = [access for access in nest.inputs if column in access.loops and access.dims]
+    others = [access for access in nest.inputs if access not in shared]
+    for loop in reversed(nest.parallel):
+        if loop != column and any(loop not in access.loops for access in shared):
+            reads = [access for access in (*shared, *others) if loop in access.loops]
+            if reads:
+                return loop
+    return None
+
+
+def _contraction_tile(nest: Nest, budget: Budget) -> list[int]:
+    column = nest.parallel[-1]
+    row = _row_loop(nest, column)
+    tile = [1] * len(nest.parallel)
+    tile[column] = _first_divisor(nest.ranges[column], budget.columns)
+    if row is not None:
+        limit = min(budget.rows, budget.accumulators // tile[column])
+        tile[row] = _row_tile(nest.ranges[row], limit)
+    return tile
+
+
+def _row_tile(number: int | None, limit: int) -> int:
+    """A divisor near half of the limit: smaller ones read too much, larger ones leave too few threads."""
+    small = divisor(number, max(1, limit // 2))
+    return small if small * 4 > limit else divisor(number, limit)
+
+
+def _plain_tile(nest: Nest, budget: Budget) -> list[int]:
+    """A vector of the innermost loop, if it is along memory for most operands and every index is a single loop."""
+    column = nest.parallel[-1]
+    tile = [1] * len(nest.parallel)
+    reads = [access for access in (*nest.inputs, *nest.outputs) if column in access.loops]
+    along = sum(access.innermost == column for access in reads)
+    if nest.projected and nest.straight and nest.bits == {32} and 2 * along > len(reads):
+        tile[column] = _first_divisor(nest.ranges[column], budget.vector)
+    return tile
+
+
+def _spread(nest: Nest, tile: list[int], threads: int) -> list[int]:
+    """Threads per loop, innermost first, at most three loops."""
+    counts = [1] * len(tile)
+    left = threads
+    for loop in list(reversed(range(len(tile))))[:_DISTRIBUTED]:
+        number = nest.ranges[loop]
+        if number is None:
+            counts[loop] = left if loop == len(tile) - 1 else 1
+        elif tile[loop] == 1:
+            counts[loop] = min(left, number)
+        else:
+            counts[loop] = divisor(number // tile[loop], left)
+        left //= counts[loop]
+        if left <= 1:
+            break
+    return counts
+
+
+def _respect_workgroup_limit(nest: Nest, tile: list[int], workgroup: list[int]) -> None:
+    """Let workgroups do more where there would be too many of them; dimensions of unknown size count as one."""
+    for loop, number in enumerate(nest.ranges[: len(tile)]):
+        if number is None:
+            continue
+        while _count(nest, workgroup) > MAX_WORKGROUPS and workgroup[loop] < number:
+            parts = -(-number // workgroup[loop])
+            factor = next((size for size in range(2, parts + 1) if parts % size == 0), parts)
+            workgroup[loop] *= factor
+
+
+def _count(nest: Nest, workgroup: list[int]) -> int:
+    total = 1
+    for number, size in zip(nest.ranges, workgroup, strict=False):
+        total *= 1 if number is None else -(-number // size)
+    return total
+
+
+def _reduction_tile(nest: Nest, budget: Budget) -> tuple[int, ...]:
+    """Steps of the reductions: vectors along memory of the innermost one, single steps of the others."""
+    steps = [0] * len(nest.ranges)
+    reductions = [loop for loop, reduces in enumerate(nest.reductions) if reduces]
+    inner = {access.innermost for access in nest.inputs}
+    for loop in reductions:
+        vector = loop in inner or len(reductions) == 1
+        steps[loop] = _first_divisor(nest.ranges[loop], budget.depth) if vector else 1
+    return tuple(steps)
