@@ -7,6 +7,7 @@ submitted; the host truly waits only where it reads memory back.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterable
 
@@ -102,6 +103,8 @@ class FenceWait:
         self._timeout_s = None if timeout_ms < 0 else timeout_ms / 1000
 
     def block(self) -> StatusCode:
+        if sys.platform == "emscripten":  # no threads: only other tasks of this one can signal
+            return self._suspend()
         settled = threading.Event()
         self._fence.on_settled(lambda _: settled.set())
         settled.wait(self._timeout_s)
@@ -120,6 +123,15 @@ class FenceWait:
         except TimeoutError:
             pass
         return self._result()
+
+    def _suspend(self) -> StatusCode:
+        from webree.browser.promises import PromiseWait
+
+        waiting = self.wait()
+        try:
+            return StatusCode(PromiseWait(waiting).block())
+        finally:
+            waiting.close()
 
     def _result(self) -> StatusCode:
         if self._fence.pending:
