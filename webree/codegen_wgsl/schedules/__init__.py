@@ -21,5 +21,5 @@ def preprocessing_flags(profile: Any) -> list[str]:
 
 
 def prepare(module: Any, profile: Any) -> None:
-    """Change the layouts of a module (an `ir.Module` or its operation) at phase `input`, before the compiler fuses
-    operations.""" to_channels_last(module)
+    """Change the layouts of a module (an `ir.Module` or its operation) at phase `input`, before kernels are formed."""
+    to_channels_last(module)

@@ -24,8 +24,8 @@ NAMED_LOOPS: dict[str, tuple[str, ...]] = {
     "linalg.pooling_nwc_max": (_P, _P, _P, _R),
     "linalg.pooling_nwc_sum": (_P, _P, _P, _R),
     "linalg.transpose": (),
-} """Named operations that can be scheduled, with the kinds of their loops (`transpose`: as many parallel ones as
-dimensions)."""
+}
+"""Named operations that can be scheduled, with their loops' kinds (`transpose`: as many parallel ones as dimensions)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,8 @@ class Window:
 
 
 def find_windows(nest: Nest) -> tuple[Window, ...]:
-    """The windows of a nest whose first input is an image and whose sizes are known; () if there are none or it is
-    odd.""" if not nest.inputs or len(nest.outputs) != 1 or not nest.straight:
+    """The windows of a nest whose first input is an image of known size; () if there are none or they are odd."""
+    if not nest.inputs or len(nest.outputs) != 1 or not nest.straight:
         return ()
     if not all(access.projected for access in (*nest.inputs[1:], *nest.outputs)):
         return ()
@@ -82,9 +82,10 @@ def find_windows(nest: Nest) -> tuple[Window, ...]:
 
 
 def unroll_windows(op: Any) -> Any:
-    """Replace a windowed generic operation by its chain; returns the last of it, or `op` itself where it is left
-    alone.""" nest = nest_of(op) windows = find_windows(nest) if not windows or any(access.bits != 32 for access in
-    (*nest.inputs, *nest.outputs)):
+    """Replace a windowed generic operation by its chain; returns the chain's last, or `op` where it is left alone."""
+    nest = nest_of(op)
+    windows = find_windows(nest)
+    if not windows or any(access.bits != 32 for access in (*nest.inputs, *nest.outputs)):
         return op
     sliding = [window for window in windows if window.tap is not None]
     last = sliding[-1] if sliding else None
