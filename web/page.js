@@ -27,6 +27,13 @@ let choice = 0;
 function showError(error) {
   element("error").textContent = error instanceof Error ? error.message : String(error);
   element("progress").hidden = true;
+  showReady();
+}
+
+/** What is loaded, or nothing. */
+function showReady() {
+  const kind = module?.adapter.software ? " (computes on the CPU)" : "";
+  element("status").textContent = module ? `Ready on ${module.adapter.name}${kind}.` : "";
 }
 
 /** @param {{stage: string, loaded: number, total: number}} progress */
@@ -54,8 +61,7 @@ async function choose(entry) {
   }
   module = loaded;
   element("progress").hidden = true;
-  const kind = loaded.adapter.software ? " (computes on the CPU)" : "";
-  element("status").textContent = `Ready on ${loaded.adapter.name}${kind}.`;
+  showReady();
   element(entry.program.length ? "ask-file" : "ask-function").hidden = false;
   element("function").replaceChildren(...Object.keys(loaded.functions).map((name) => new Option(name)));
   showSignature();
@@ -73,7 +79,7 @@ async function ask(file) {
   const { answer, timeMs } = await /** @type {webree.Module} */ (module).answer(file);
   if (mine !== choice) return;
   const { title, rows = [] } = /** @type {{title: string, rows?: [string, number][]}} */ (answer);
-  element("status").textContent = "";
+  showReady();
   element("title").textContent = `${file.name}: ${title}`;
   element("rows").replaceChildren(...rows.map(([label, score]) => row(label, score)));
   element("time").textContent = `${timeMs.toFixed(0)} ms`;
