@@ -159,12 +159,10 @@ def _chain(
         for offsets in taps:
             slices = [_image_slice(image, nest, windows, gone, offsets, form, last)]
             for operand, access in zip(others, nest.inputs[1:], strict=True):
-                slices.append(_tap_slice(operand, [dim[0][0] for dim in access.dims if dim is not None], gone,
-                offsets))
+                slices.append(_tap_slice(operand, [dim[0][0] for dim in access.dims if dim is not None], gone, offsets))
             operands = [*slices, start]
             link = (
-                _window_op(op, form, operands, last) if form and last else _plain_op(op, nest, operands, windows,
-                gone)
+                _window_op(op, form, operands, last) if form and last else _plain_op(op, nest, operands, windows, gone)
             )
             start = link.results[0]
     op.results[0].replace_all_uses_with(start)
@@ -207,8 +205,9 @@ def _tap_slice(operand: Any, loops: Sequence[int], gone: dict[int | None, int], 
     sizes: list[int | None] = [
         1 if loop in gone else None if old.is_dynamic_dim(dim) else old.get_dim_size(dim)
         for dim, loop in enumerate(loops)
-    ] return _slice(operand, starts, sizes, [1] * len(loops), [dim for dim, loop in enumerate(loops) if loop not in
-    gone])
+    ]
+    kept = [dim for dim, loop in enumerate(loops) if loop not in gone]
+    return _slice(operand, starts, sizes, [1] * len(loops), kept)
 
 
 def _slice(
