@@ -170,6 +170,19 @@ def one_buffer_read_and_written(cts: Conformance) -> Suspendable[None]:
 
 
 @case
+def one_buffer_written_and_read(cts: Conformance) -> Suspendable[None]:
+    """As before, with the written binding first."""
+    executable = yield from cts.kernel("negate")
+    values = cts.words(128)
+    buffer = cts.upload_words(values)
+    commands = cts.fresh()
+    commands.dispatch(executable, 0, (1, 1, 1), (), [direct(buffer, 0, 256), direct(buffer, 256, 256)])
+    commands.finalize()
+    cts.device.execute(commands)
+    yield from cts.expect(buffer, pack([~value for value in values[64:]] + values[64:]))
+
+
+@case
 def writable_bindings_share_a_buffer(cts: Conformance) -> Suspendable[None]:
     """Two bindings declared writable: disjoint ranges are fine, of overlapping ones one must only read."""
     executable = yield from cts.kernel("mix_into")
@@ -215,14 +228,21 @@ def vector_views_of_a_tail(cts: Conformance) -> Suspendable[None]:
 
 @case
 def empty_bindings(cts: Conformance) -> Suspendable[None]:
+    """Bindings of no bytes: of an empty buffer, of an empty range, of what is left at the end of a table's entry."""
     executable = yield from cts.kernel("affine")
     empty, some = cts.device.allocate(0), cts.upload_words([1, 2, 3])
-    commands = cts.fresh(capacity=1)
-    commands.dispatch(executable, 0, (1, 1, 1), (1, 0, 0), [direct(empty), direct(empty)])
-    commands.dispatch(executable, 0, (1, 1, 1), (1, 0, 0), [slot(0), direct(some)])
-    commands.dispatch(executable, 0, (1, 1, 1), (1, 0, 0), [slot(0, 0, 0), direct(empty)])
-    commands.finalize()
-    cts.device.execute(commands, [(empty, 0, 0)])
+    for bindings in (
+        [direct(empty), direct(empty)],
+        [slot(0), direct(some)],
+        [direct(some), slot(0)],
+        [slot(0, 0, 0), direct(empty)],
+        [direct(some, 12), slot(0)],
+    ):
+        commands = cts.fresh(capacity=1)
+        commands.dispatch(executable, 0, (1, 1, 1), (1, 0, 0), bindings)
+        commands.finalize()
+        for entry in ((empty, 0, 0), (cts.device.allocate(256), 256, 0)):
+            cts.device.execute(commands, [entry])
     yield from cts.expect(some, pack([1, 2, 3]))
 
 

@@ -38,6 +38,19 @@ fn affine({_ID}) {{
 )
 """b1[i] = b0[i] * constants[0] + constants[1] for i < constants[2]."""
 
+NEGATE = (
+    _word(0, "read_write")
+    + _word(1, "read")
+    + f"""@compute @workgroup_size(64)
+fn negate({_ID}) {{
+  if (id.x < min(arrayLength(&b0), arrayLength(&b1))) {{
+    b0[id.x] = ~b1[id.x];
+  }}
+}}
+"""
+)
+"""b0[i] = ~b1[i]: the written binding comes first."""
+
 MIX = (
     _word(0, "read_write")
     + _word(1, "read_write")
@@ -124,6 +137,7 @@ def files() -> dict[str, ExecutableFile]:
     """All kernels by name; each file's only export is `<name>$dispatch`."""
     found = {
         "affine": _file("affine", AFFINE, (READ, WRITE), 3, 64),
+        "negate": _file("negate", NEGATE, (WRITE, READ), 0, 64),
         "mix_into": _file("mix_into", MIX, (READ_THEN_SHARED, WRITE), 0, 64),
         "mix_written": _file("mix_into", MIX, (WRITE, WRITE), 0, 64),
         "tail": _file("tail", TAIL, (READ, WRITE), 1),

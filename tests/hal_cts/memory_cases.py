@@ -281,3 +281,21 @@ def transfers_with_irregular_tables(cts: Conformance) -> Suspendable[None]:
         expected[one + 40 : one + 43] = b"odd"
         expected[zero + 4 : zero + 36] = expected[one : one + 32]
         yield from cts.expect(buffer, bytes(expected), f"entries at {zero} and {one}")
+
+
+@case
+def transfers_whose_length_the_table_decides(cts: Conformance) -> Suspendable[None]:
+    """Nothing else is unusual: two buffers, aligned entries."""
+    commands = cts.fresh(capacity=2)
+    commands.fill(slot(0, 4), b"\x7e\x01")
+    commands.copy(slot(0), slot(1, 8))
+    commands.finalize()
+    for _ in range(3):
+        first, second = bytearray(cts.bytes(600)), bytearray(cts.bytes(600))
+        buffers = cts.upload(bytes(first)), cts.upload(bytes(second))
+        length = 2 * cts.random.randrange(20, 150)
+        cts.device.execute(commands, [(buffers[0], 256, length), (buffers[1], 0, length)])
+        first[260 : 256 + length] = b"\x7e\x01" * (length // 2 - 2)
+        second[8:length] = first[256 : 248 + length]
+        yield from cts.expect(buffers[0], bytes(first), f"filled, {length} bytes")
+        yield from cts.expect(buffers[1], bytes(second), f"copied, {length} bytes")
