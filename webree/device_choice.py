@@ -7,17 +7,16 @@ tensors can go from one module to another; a lost device is never handed out aga
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from webree.errors import DeviceError, StatusCode, UsageError, WebreeError
 from webree.hal.device import AdapterInfo, Device
-from webree.hal.fence import Fence, FenceWait
 from webree.hal.registry import create_driver, driver_names
+from webree.turns import Turns
 from webree.waiting import Suspendable
 
-__all__ = ["Chosen", "DeviceName", "Turns", "choose_device", "list_devices"]
+__all__ = ["Chosen", "DeviceName", "choose_device", "list_devices"]
 
 DeviceName = str | AdapterInfo | Device
 _AUTO_ORDER = ("webgpu",)
@@ -30,28 +29,6 @@ class Chosen:
 
     device: Device
     reason: str
-
-
-@dataclass(slots=True)
-class Turns:
-    """A queue of calls: each waits until the one before it is done, whatever thread or task it comes from."""
-
-    _last: Fence | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def take(self) -> Suspendable[Fence]:
-        """Wait for one's turn; signal the returned fence when done."""
-        mine = Fence()
-        with self._lock:
-            before, self._last = self._last, mine
-        if before is None or not before.pending:
-            return mine
-        try:
-            yield FenceWait(before)
-        except BaseException:  # cancelled while waiting: the next turn still comes after the one before
-            before.on_settled(lambda _: mine.signal())
-            raise
-        return mine
 
 
 _open: WeakValueDictionary[tuple[str, str, str], Device] = WeakValueDictionary()

@@ -16,12 +16,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from webree.array import DeviceArray
-from webree.device_choice import Chosen, Turns
+from webree.device_choice import Chosen
 from webree.dtypes import DType, by_name
 from webree.errors import InvocationError, StatusCode
 from webree.hal.fence import Fence, FenceWait
 from webree.marshal import encode_arguments, read_back, to_device, wrap
 from webree.signature import ScalarType, Signature
+from webree.turns import Turns
 from webree.waiting import Suspendable, run_async, run_sync
 
 if TYPE_CHECKING:

@@ -1,21 +1,24 @@
 """Signatures of exported functions: names, element types and dimensions of what goes in and comes out.
 
 Enters: a function's reflection attributes and its calling convention. Leaves: a `Signature`. The source is IREE's
-`iree.abi.declaration` (MLIR's text of the original function); where a file has none, or one that does not fit the
-calling convention, the convention alone says how many values of which kind there are.
+`iree.abi.declaration` (MLIR's text of the original function) or, from other front ends, `iree.abi` (JSON, its nested
+structures flattened); where a file has neither, or one that does not fit the calling convention, the convention alone
+says how many values of which kind there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from webree.dtypes import DType, by_mlir
 from webree.errors import ModuleError
 
 __all__ = ["OpaqueType", "Parameter", "ScalarType", "Signature", "TensorType", "ValueType", "parse_signature"]
 
-_DECLARATION, _MODEL, _COARSE_FENCES = "iree.abi.declaration", "iree.abi.model", "coarse-fences"
+_DECLARATION, _JSON, _MODEL, _COARSE_FENCES = "iree.abi.declaration", "iree.abi", "iree.abi.model", "coarse-fences"
 _FENCE_COUNT = 2  # wait and signal, last in the argument list
 _OPEN, _CLOSE = "([{<", ")]}>"
 _BY_LETTER = {"i": "i32", "I": "i64", "f": "f32", "F": "f64"}
@@ -107,9 +110,9 @@ def parse_signature(name: str, calling_convention: str, attributes: Mapping[str,
             raise ModuleError(f"an export with fences has calling convention {calling_convention!r}", where=name)
         inputs = inputs[:-_FENCE_COUNT]
     declaration = attributes.get(_DECLARATION, "")
-    parsed = _parse_declaration(declaration)
-    if parsed is not None and _fits(parsed[0], inputs) and _fits(parsed[1], outputs):
-        return Signature(name, tuple(parsed[0]), tuple(parsed[1]), has_fences, declaration)
+    for parsed in (_parse_declaration(declaration), _parse_json(attributes.get(_JSON, ""))):
+        if parsed is not None and _fits(parsed[0], inputs) and _fits(parsed[1], outputs):
+            return Signature(name, tuple(parsed[0]), tuple(parsed[1]), has_fences, declaration)
     return Signature(name, _unnamed("input", inputs), _unnamed("output", outputs), has_fences, declaration)
 
 
@@ -131,6 +134,47 @@ def _unnamed(prefix: str, letters: str) -> tuple[Parameter, ...]:
 def _fits(parameters: Sequence[Parameter], letters: str) -> bool:
     found = "".join(p.type.letter if isinstance(p.type, ScalarType) else "r" for p in parameters)
     return found == letters
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def _parse_json(text: str) -> tuple[list[Parameter], list[Parameter]] | None:
+    """Parameters of `{"a": [arguments], "r": [results]}`, or None if the text has another form."""
+    if not text:
+        return None
+    try:
+        fields = json.loads(text)
+        inputs = [leaf for n, item in enumerate(fields["a"]) for leaf in _leaves(f"input{n}", item)]
+        outputs = [leaf for n, item in enumerate(fields["r"]) for leaf in _leaves(f"output{n}", item)]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        return None
+    return inputs, outputs
+
+
+def _leaves(name: str, item: Any) -> Iterator[Parameter]:
+    """The values inside a description; a structure's parts are named by position or key."""
+    if isinstance(item, str):
+        yield Parameter(name, _parse_type(item))
+        return
+    kind, *rest = item
+    if kind == "ndarray":
+        dtype, rank, *shape = rest
+        if len(shape) != rank:
+            raise ValueError(f"rank {rank} with {len(shape)} dimensions")
+        yield Parameter(
+            name, TensorType(by_mlir(dtype), tuple(None if extent is None else int(extent) for extent in shape))
+        )
+    elif kind == "named":
+        yield from _leaves(rest[0], rest[1])
+    elif kind in ("slist", "stuple"):
+        for position, part in enumerate(rest):
+            yield from _leaves(f"{name}_{position}", part)
+    elif kind == "sdict":
+        for key, part in rest:
+            yield from _leaves(f"{name}_{key}", part)
+    else:
+        yield Parameter(name, OpaqueType(f"!{kind}"))
 
 
 # --- The declaration's text ---------------------------------------------------------------------------------------

@@ -169,6 +169,19 @@ def test_a_cancelled_call_does_not_hold_up_the_next(device: Device) -> None:
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
+def test_blocking_behind_ones_own_task_is_refused(device: Device) -> None:
+    async def main() -> None:
+        module = await webree.load_async(module_bytes(), device=device)
+        task = asyncio.create_task(module.halve_until_small_async(1e6))
+        await asyncio.sleep(0)
+        with pytest.raises(webree.InvocationError, match=r"would wait for ever.*await module\.main_async"):
+            module.add([1.0], [2.0])
+        assert (await task)[1] == 20
+        assert module.add([1.0], [2.0]).tolist() == [3.0]
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
 def test_calls_from_threads(module: webree.Module) -> None:
     wrong: list[object] = []
 

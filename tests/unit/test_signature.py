@@ -56,6 +56,23 @@ def test_coarse_fences_are_not_inputs() -> None:
         parse_signature("f", "0r_r", attributes)
 
 
+def test_json_of_other_front_ends() -> None:
+    text = (
+        '{"v": 1, "a": [["named", "image", ["ndarray", "f32", 2, 1, null]], "i32", ["slist", "f64", ["sdict", ["k", '
+        '["ndarray", "bf16", 0]]]]], "r": [["ndarray", "i64", 1, 4], ["py_homogeneous_list", "i32"]]}'
+    )
+    signature = parse_signature("f", "0riFr_rr", {"iree.abi": text})
+    assert str(signature) == (
+        "f(image: 1x?xf32, input1: i32, input2_0: f64, input2_1_k: bf16) -> "
+        "(output0: 4xi64, output1: !py_homogeneous_list)"
+    )
+
+
+@pytest.mark.parametrize("text", ["[", "3", "{}", '{"a": 1, "r": 2}', '{"a": [["ndarray", "f32", 2]], "r": []}'])
+def test_json_that_does_not_fit(text: str) -> None:
+    assert str(parse_signature("f", "0r_v", {"iree.abi": text})) == "f(input0: ?)"
+
+
 @pytest.mark.parametrize(
     "text", ["", "nonsense", "func @f(%x: i32", "func @f(x: tensor<f32>) -> ()", "sync func @f(%x: i64, %y: i64) -> ()"]
 )
