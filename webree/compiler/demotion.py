@@ -13,7 +13,7 @@ from webree.compiler.session import Session
 
 __all__ = ["CompileWarning", "demote_f64"]
 
-_PASS = "builtin.module(iree-input-conversion-demote-f64-to-f32)"
+_PASS = "iree-input-conversion-demote-f64-to-f32"
 
 
 class CompileWarning(UserWarning):

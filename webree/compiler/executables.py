@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from webree.codegen_wgsl.translate import WgslExport, WgslShader, translate_executable
 from webree.compiler.statistics import DispatchStatistics, measure
 from webree.compiler.target import DEVICE_ID, EXECUTABLE_FORMAT, Profile
 from webree.errors import CompileError
@@ -24,6 +23,9 @@ from webree.module.executable import (
     ShaderModule,
     write_executable,
 )
+
+if TYPE_CHECKING:
+    from webree.codegen_wgsl.translate import WgslExport, WgslShader
 
 __all__ = ["Kernels", "dispatch_statistics", "insert_binaries", "name_device", "translate_executables"]
 
@@ -111,6 +113,8 @@ def name_device(module: Any) -> None:
 
 
 def _translate(symbol: str, variant: Any, profile: Profile, statistics: Mapping[str, DispatchStatistics]) -> Kernels:
+    from webree.codegen_wgsl.translate import translate_executable
+
     layouts = {
         _symbol_of(op): _layout(str(op.attributes["layout"]))
         for op in _children(variant)

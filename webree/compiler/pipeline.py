@@ -10,6 +10,7 @@ Between phases the module stays in memory; nothing makes a round trip through te
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -149,6 +150,8 @@ class Pipeline:
         self.warnings += demote_f64(self.session, module)
         self._set_target(module)
         _set_names(module, imported.signatures)
+        if end != "input":
+            schedules.prepare(module, self.profile)
         statistics: dict[str, DispatchStatistics] = {}
         phase = "input"
         for following in PHASES[PHASES.index("input") + 1 : PHASES.index(end) + 1]:
@@ -245,7 +248,8 @@ def write_file(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 

@@ -117,7 +117,7 @@ class Session:
             return invocation.export_module()
 
     def run_passes(self, module: Any, pipeline: str, what: str) -> Any:
-        """Run a textual pass pipeline (`builtin.module(…)`) on `module`, and return it."""
+        """Run a textual pipeline of module passes (`pass-a,pass-b`) on `module`, and return it."""
         with _Invocation(self) as invocation:
             invocation.take(module)
             if not invocation.execute_text_pass_pipeline(pipeline):

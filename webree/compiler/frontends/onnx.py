@@ -17,7 +17,7 @@ from typing import Any
 from webree.compiler.frontends import ImportedModel, ModelSource, Signature
 from webree.compiler.frontends.onnx_unsupported import explain_unsupported
 from webree.compiler.session import Session
-from webree.errors import CompileError, UsageError
+from webree.errors import CompileError, UsageError, WebreeError
 
 __all__ = ["import_model"]
 
@@ -27,10 +27,34 @@ _WEIGHT_BYTES = 4096  # smaller initialisers stay: shapes, axes and the like, wh
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 _SHOWN = 12
 
+# Operators whose conversion takes for granted that optional outputs are there, with their number of outputs.
+_OUTPUT_COUNTS = {"Unique": 4}
+
 
 def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, int], entry_name: str) -> ImportedModel:
     """Read, check, prepare and import a model. Raises `CompileError`, and `UsageError` for a wrong `dims`."""
     _require_onnx()
+    try:
+        model = _prepare(source, dims)
+    except WebreeError:
+        raise
+    except Exception as error:  # whatever ONNX's own code does with damaged content (bytes for names, no types, …)
+        raise CompileError(
+            f"{source.label} is damaged or not a valid ONNX model: {type(error).__name__}: {_one_line(error)}",
+            location=source.label,
+        ) from error
+    module, signature = _build(session, model, source.label, entry_name)
+
+    def explain(error: CompileError) -> CompileError:
+        _check_shapes(model, source.label)
+        again, _ = _build(session, model, source.label, entry_name)  # the failed conversion left a torso
+        return explain_unsupported(session, again, _opset_of(model), source.label, error)
+
+    return ImportedModel(module, (signature,), explain)
+
+
+def _prepare(source: ModelSource, dims: Mapping[str, int]) -> Any:
+    """The model, ready to import."""
     model = _read(source)
     _refuse_unknown_operators(model, source.label)
     model = _inline_functions(model, source.label)
@@ -40,16 +64,10 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
     _check(model, source.label)
     model = _raise_opset(model)
     _name_nodes(model.graph)
+    _complete_outputs(model.graph)
     model = _infer_shapes(model, source.label)
     _attach_weights(model.graph, weights)
-    module, signature = _build(session, model, source.label, entry_name)
-
-    def explain(error: CompileError) -> CompileError:
-        _check_shapes(model, source.label)
-        again, _ = _build(session, model, source.label, entry_name)  # the failed conversion left a torso
-        return explain_unsupported(session, again, _opset_of(model), source.label, error)
-
-    return ImportedModel(module, (signature,), explain)
+    return model
 
 
 def _require_onnx() -> None:
@@ -317,6 +335,17 @@ def _name_nodes(graph: Any) -> None:
     for index, node in enumerate(_nodes(graph)):
         if not node.name:
             node.name = f"{node.op_type}_{index}"
+
+
+def _complete_outputs(graph: Any) -> None:
+    for node in _nodes(graph):
+        count = _OUTPUT_COUNTS.get(node.op_type, 0)
+        for index in range(count):
+            name = f"{node.name}/unused_{index}"
+            if index >= len(node.output):
+                node.output.append(name)
+            elif not node.output[index]:
+                node.output[index] = name
 
 
 def _node_label(node: Any) -> str:

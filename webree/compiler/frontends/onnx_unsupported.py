@@ -16,6 +16,7 @@ from webree.errors import CompileError
 __all__ = ["explain_unsupported"]
 
 _CONSTANT = "onnx.Constant"
+_OPSET_ATTRIBUTES = "torch.onnx_meta."
 _SHOWN = 12
 
 
@@ -31,7 +32,7 @@ def explain_unsupported(session: Session, module: Any, opset: int, label: str, e
     for op in operators:
         key = f"{_operator(op)} {op.attributes} {[str(value.type) for value in op.operands]}"
         if key not in tried:
-            tried[key] = _converts(session, op)
+            tried[key] = _converts(session, op, strict=failing is None)
         if not tried[key] or op is failing:
             unsupported.setdefault(_operator(op), []).append(_node(op))
     if not unsupported:
@@ -47,12 +48,15 @@ def explain_unsupported(session: Session, module: Any, opset: int, label: str, e
     )
 
 
-def _converts(session: Session, op: Any) -> bool:
-    """Whether the compiler converts this operation alone."""
+def _converts(session: Session, op: Any, *, strict: bool) -> bool:
+    """Whether the compiler converts this operation alone.
+
+    Not strict: only an operator without any conversion counts as failure, because others may need to see how their
+    operands are computed."""
     try:
         session.run(_alone(op), start=None, end="input", what="conversion of one operation")
     except CompileError as error:
-        return error.op is None or not error.op.startswith("onnx.")
+        return not strict and not (error.op or "").startswith("onnx.")
     return True
 
 
@@ -67,6 +71,10 @@ def _alone(op: Any) -> Any:
         results = [result.type for result in op.results]
         with ir.InsertionPoint(module.regions[0].blocks[0]):
             function = func.FuncOp("main", ir.FunctionType.get([value.type for value in variables], results))
+            inherited = op.parent.attributes
+            for name in inherited:
+                if name.startswith(_OPSET_ATTRIBUTES):  # conversions are chosen by opset
+                    function.attributes[name] = inherited[name]
         block = function.add_entry_block()
         arguments = iter(block.arguments)
         with ir.InsertionPoint(block):
