@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from webree.device_choice import DeviceName, choose_device, list_devices
-from webree.errors import CompileError, DeviceError, ModuleError, StatusCode, UsageError, WebreeError
+from webree.errors import DeviceError, ModuleError, StatusCode, UsageError, WebreeError
 from webree.hal.device import AdapterInfo, Device
 from webree.hal.registry import IN_BROWSER
 from webree.module.source import ByteSource, MemorySource
@@ -81,15 +81,10 @@ def compile(source: str | os.PathLike[str] | bytes, **options: Any) -> bytes:
     `source` is a path of an ONNX or MLIR file, or its contents; see `webree.compiler.api.compile` for the options
     (`target`, `profile`, `dims`, `progress`, …). Needs `pip install "webree[compiler]"`.
 
-    Raises `CompileError` with the operation and its place in the model.
+    Raises `CompileError` with the operation and its place in the model, or with what to install.
     """
-    try:
-        from webree.compiler.api import compile as compile_model
-    except ImportError as error:
-        raise CompileError(
-            f'the compiler is not installed ({error}); install it with: pip install "webree[compiler]"',
-            status=StatusCode.UNAVAILABLE,
-        ) from error
+    from webree.compiler.api import compile as compile_model
+
     module: bytes = compile_model(source, **options)
     return module
 

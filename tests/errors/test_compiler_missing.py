@@ -1,0 +1,21 @@
+"""`webree.compile` where the compiler is not installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["iree"] = None
+import webree
+try:
+    webree.compile(b"func.func @f() { return }")
+except webree.CompileError as error:
+    print(error.status.name, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "which is not installed" in done.stdout
+    assert 'pip install "webree[compiler]"' in done.stdout
