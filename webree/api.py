@@ -1,4 +1,4 @@
-"""The public functions: `load`, `load_async`, `compile`, `devices`.
+"""The public functions of the runtime: `load`, `load_async`, `devices`.
 
 Enters: a module file (path, URL, bytes, JavaScript buffer) and a choice of device. Leaves: a `Module`, ready to be
 called: its constants are on the way to the device and its kernels are compiled. Natively the file is mapped, not read;
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from webree.vm.modules.hal import HalModule
     from webree.vm.native import NativeModule
 
-__all__ = ["compile", "devices", "devices_async", "load", "load_async"]
+__all__ = ["devices", "devices_async", "load", "load_async"]
 
 _KNOWN_MODULES = {"hal", "io_parameters", "check"}
 
@@ -73,20 +73,6 @@ def devices(driver: str | None = None) -> list[AdapterInfo]:
 async def devices_async(driver: str | None = None) -> list[AdapterInfo]:
     """As `devices`, as a coroutine."""
     return await run_async(list_devices(driver))
-
-
-def compile(source: str | os.PathLike[str] | bytes, **options: Any) -> bytes:
-    """Compile a model to a module: bytes to be written to a `.vmfb` file, or passed to `load`.
-
-    `source` is a path of an ONNX or MLIR file, or its contents; see `webree.compiler.api.compile` for the options
-    (`target`, `profile`, `dims`, `progress`, …). Needs `pip install "webree[compiler]"`.
-
-    Raises `CompileError` with the operation and its place in the model, or with what to install.
-    """
-    from webree.compiler.api import compile as compile_model
-
-    module: bytes = compile_model(source, **options)
-    return module
 
 
 # --- From a name to bytes -----------------------------------------------------------------------------------------
@@ -188,6 +174,8 @@ def _instantiate(file: ModuleFile, device: Device, parameters: Parameters | None
     hal = HalModule([device])
     try:
         context = yield from Context.create(file, [hal, *_other_modules(file, parameters)])
+    except DeviceError:  # of the device itself: a limit that it lacks, a shader that it rejects
+        raise
     except WebreeError as error:
         if error.status in (StatusCode.INCOMPATIBLE, StatusCode.UNAVAILABLE) and hal.queries:
             raise DeviceError(_explain(hal, device), status=StatusCode.INCOMPATIBLE) from error
