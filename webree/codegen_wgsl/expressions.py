@@ -122,9 +122,12 @@ def constant(type_: Type, value: Any, from_bits: str = "") -> Expr:
         case Vector(element, count):
             values = _spread(value, count)
             items = [_scalar(element, item, from_bits) for item in values]
-            texts = [item.text for item in items]
-            listed = texts[0] if len(set(texts)) == 1 else ", ".join(texts)
-            return Expr(f"{wgsl_type(type_)}({listed})", value=values, is_const=all(item.is_const for item in items))
+            unsigned = None
+            if all(item.unsigned is not None for item in items):
+                words = [item.unsigned.text for item in items if item.unsigned is not None]
+                unsigned = Expr(f"vec{count}<u32>({_listed(words)})", value=values, is_const=True)
+            text = f"{wgsl_type(type_)}({_listed([item.text for item in items])})"
+            return Expr(text, value=values, is_const=all(item.is_const for item in items), unsigned=unsigned)
         case Array(element, int(count)):
             values = _spread(value, count * _scalar_count(element))
             size = len(values) // count
@@ -133,6 +136,11 @@ def constant(type_: Type, value: Any, from_bits: str = "") -> Expr:
             listed = ", ".join(item.text for item in items)
             return Expr(f"{wgsl_type(type_)}({listed})", value=values, is_const=all(item.is_const for item in items))
     raise CompileError(f"constants of type {type_} are not supported", op="spirv.Constant", unsupported=True)
+
+
+def _listed(texts: list[str]) -> str:
+    """A vector's components; one alone stands for all."""
+    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
 
 
 def _spread(value: Any, count: int) -> list[Any]:

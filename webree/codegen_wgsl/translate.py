@@ -107,6 +107,7 @@ def _entry_point(
     state: ModuleState,
 ) -> tuple[WgslExport, str]:
     functions = _reachable(module, name)
+    workgroup_size = _useful_size(module, functions, workgroup_size)
     _require_types(functions, state)
     before = set(state.requires)
     state.requires -= {"subgroups"}
@@ -153,6 +154,40 @@ def _reachable(module: SpirvModule, name: str) -> list[Function]:
 
     visit(name)
     return [module.functions[function] for function in reversed(order)]
+
+
+def _useful_size(
+    module: SpirvModule, functions: Sequence[Function], size: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """The workgroup size without dimensions along which all invocations do the same.
+
+    Kernels that the compiler could not distribute run the same code in every invocation, often in place: right only
+    where all of them load before any stores, as in one subgroup of a GPU. One invocation is enough.
+    """
+    lanes: set[int] = set()
+    for function in functions:
+        for op in walk(function.body):
+            if op.name.startswith("spirv.GroupNonUniform"):
+                return size
+            if op.name != "spirv.mlir.addressof":
+                continue
+            built_in = module.globals[op.attributes["variable"]].built_in
+            if built_in is None or built_in in ("WorkgroupId", "NumWorkgroups"):
+                continue
+            lanes |= _lanes_used(op) if built_in == "LocalInvocationId" else {0, 1, 2}
+    x, y, z = (length if lane in lanes else 1 for lane, length in enumerate(size))
+    return x, y, z
+
+
+def _lanes_used(address: Op) -> set[int]:
+    """Which components of a built-in vector are read."""
+    lanes: set[int] = set()
+    for load in address.result.uses:
+        for use in load.result.uses if load.name == "spirv.Load" else ():
+            lanes |= {int(use.attributes["indices"][0])} if use.name == "spirv.CompositeExtract" else {0, 1, 2}
+        if load.name != "spirv.Load":
+            return {0, 1, 2}
+    return lanes
 
 
 def _require_types(functions: Sequence[Function], state: ModuleState) -> None:
