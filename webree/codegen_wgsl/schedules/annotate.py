@@ -52,6 +52,8 @@ def _annotate_kernel(function: Any, budget: Budget) -> bool:
     computing = [op for op in operations if op.name.startswith(_COMPUTING) and op.name != "linalg.fill"]
     if not computing or any(op.name != "linalg.generic" and op.name not in NAMED_LOOPS for op in computing):
         return False
+    if any(_has_64_bit_values(op) for op in computing):
+        return False
     if any("compilation_info" in op.attributes or "lowering_config" in op.attributes for op in computing):
         return False
     root = next((op for op in reversed(computing) if any(nest_of(op).reductions)), computing[-1])
@@ -64,6 +66,16 @@ def _annotate_kernel(function: Any, budget: Budget) -> bool:
         return False
     _attach(root, tiling)
     return True
+
+
+def _has_64_bit_values(op: Any) -> bool:
+    """Whether an operation computes on i64: the emulation by pairs of words takes no vectors of one element."""
+    from iree.compiler import ir
+
+    inner = [item.operation for region in op.regions for block in region.blocks for item in block.operations]
+    kinds = [value.type for value in op.operands] + [result.type for item in inner for result in item.results]
+    elements = [kind.element_type if isinstance(kind, ir.ShapedType) else kind for kind in kinds]
+    return any(isinstance(kind, ir.IntegerType) and kind.width == 64 for kind in elements)
 
 
 def loop_order(root: Any, chain: Sequence[Any]) -> tuple[int, ...] | None:
