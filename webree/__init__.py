@@ -12,11 +12,14 @@ compiler, NumPy or a GPU library. Leaves: the public API.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # not from `typing`, which takes longer to import than all the rest
 if TYPE_CHECKING:
-    from webree.api import compile, devices, devices_async, load, load_async
+    from typing import Any
+
+    from webree.api import devices, devices_async, load, load_async
     from webree.array import Array, DeviceArray
+    from webree.compiler.api import compile
     from webree.errors import (
         CompileError,
         DeviceError,
@@ -64,7 +67,7 @@ _HOMES = {
     "StatusCode": "webree.errors",
     "UsageError": "webree.errors",
     "WebreeError": "webree.errors",
-    "compile": "webree.api",
+    "compile": "webree.compiler.api",
     "devices": "webree.api",
     "devices_async": "webree.api",
     "load": "webree.api",
