@@ -1,0 +1,256 @@
+"""webree and ONNX Runtime Web side by side: the same Chromium, page, adapter, models and inputs.
+
+Enters: names of models (random weights; Magika's are real), a number of repetitions. Leaves: a table and, if asked,
+JSON: for each model the time to load, of the first call and the median of the calls after it, for both, with the ratio
+(below 1: webree is faster) and the outputs' error against ONNX Runtime on the CPU. Then what webree itself costs: the
+host's time for a call of many dispatches, submissions and crossings, the size of its wheel, the time to import it.
+
+Both sides are timed on the page (`performance.now()`): a load from the file's address to ready, a call from arrays to
+arrays. The calls of the two take turns, so that whatever else the machine does falls on both. webree's part runs in a
+worker, messages included in its times; starting Python once is told apart. ONNX Runtime runs on the page itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import webree
+from tests.models import MODELS, Model, reference, relative_error
+from webree.errors import UsageError
+from webree.tools import measurement
+from webree.tools.browser_session import BrowserSession
+from webree.tools.site_parts import pyodide_folder, runtime_wheel
+
+__all__ = ["compare", "main", "own_costs"]
+
+PROFILE = "webgpu-software"  # the headless browser computes on SwiftShader
+CHAIN_LENGTH = 60
+CHAIN_WIDTH = 64
+IMPORT_RUNS = 5
+
+PEER = """
+import * as ort from "/ort/ort.webgpu.bundle.min.mjs";
+ort.env.wasm.wasmPaths = "/ort/";
+ort.env.logLevel = "error";
+let session, inputs, module;
+const timed = async (action) => {
+    const start = performance.now();
+    const result = await action();
+    return [result, performance.now() - start];
+};
+const fetchBuffer = async (url) => (await fetch(url)).arrayBuffer();
+const arrays = {float32: Float32Array, int32: Int32Array};
+const flat = (results) => results.map((data) => Array.from(data, Number));
+globalThis.bench = {
+    async prepare(specs) {
+        inputs = await Promise.all(specs.map(async ({name, url, dtype, shape}) => ({
+            name, dtype, shape, data: new arrays[dtype](await fetchBuffer(url)),
+        })));
+    },
+    async loadPeer(url, provider) {
+        const [loaded, ms] = await timed(async () =>
+            ort.InferenceSession.create(await fetchBuffer(url), {executionProviders: [provider]}));
+        session = loaded;
+        return ms;
+    },
+    async callPeer(keep) {
+        const [results, ms] = await timed(async () => {
+            const feeds = Object.fromEntries(inputs.map(({name, dtype, shape, data}) =>
+                [name, new ort.Tensor(dtype, data, shape)]));
+            const found = await session.run(feeds);
+            return Promise.all(session.outputNames.map((name) => found[name].getData()));
+        });
+        return [keep ? flat(results) : null, ms];
+    },
+    async loadOurs(url) {
+        const [loaded, ms] = await timed(() => webree.load(url));
+        module = loaded;
+        return ms;
+    },
+    async callOurs(keep) {
+        const [results, ms] = await timed(() => module.call("main", inputs));
+        return [keep ? flat(results.map(({data}) => data)) : null, ms];
+    },
+    async close() {
+        await module.close();
+        await session.release();
+    },
+};
+"""
+
+
+def chain(length: int = CHAIN_LENGTH, width: int = CHAIN_WIDTH) -> str:
+    """A program of as many small matrix products, each a dispatch: x @ w1 @ w2 …"""
+    tensor = f"tensor<{width}x{width}xf32>"
+    random = np.random.default_rng(0)
+    lines = [f"  %e = tensor.empty() : {tensor}", "  %zero = arith.constant 0.0 : f32"]
+    for step in range(length):
+        weights = (random.standard_normal((width, width)) / width**0.5).astype("<f4").tobytes().hex()
+        lines += [
+            f'  %w{step} = arith.constant dense<"0x{weights}"> : {tensor}',
+            f"  %i{step} = linalg.fill ins(%zero : f32) outs(%e : {tensor}) -> {tensor}",
+            f"  %x{step + 1} = linalg.matmul ins(%x{step}, %w{step} : {tensor}, {tensor}) "
+            f"outs(%i{step} : {tensor}) -> {tensor}",
+        ]
+    body = "\n".join(lines)
+    return f"func.func @main(%x0: {tensor}) -> {tensor} {{\n{body}\n  return %x{length} : {tensor}\n}}\n"
+
+
+def compare(session: BrowserSession, model: Model, seed: int, repetitions: int, provider: str) -> dict[str, Any]:
+    """One model on both; times in ms."""
+    data, inputs = model.make(seed), model.inputs(seed)
+    expected = reference(data, inputs)
+    module = webree.compile(data, profile=PROFILE, dims=dict(model.dims))
+    urls = {"onnx": session.serve("model.onnx", data), "vmfb": session.serve("model.vmfb", module)}
+    specs = []
+    for number, (name, array) in enumerate(inputs.items()):
+        url = session.serve(f"input-{number}", array.tobytes())
+        specs.append({"name": name, "url": url, "dtype": array.dtype.name, "shape": list(array.shape)})
+    evaluate = session.page.evaluate
+    evaluate("specs => bench.prepare(specs)", specs)
+
+    loads = {
+        "webree": evaluate("url => bench.loadOurs(url)", urls["vmfb"]),
+        "ort_web": evaluate("([url, provider]) => bench.loadPeer(url, provider)", [urls["onnx"], provider]),
+    }
+    calls = {"webree": "keep => bench.callOurs(keep)", "ort_web": "keep => bench.callPeer(keep)"}
+    result: dict[str, Any] = {"model": model.name, "module_bytes": len(module), "onnx_bytes": len(data)}
+    for side, call in calls.items():
+        found, first = evaluate(call, True)
+        errors = [
+            relative_error(np.array(mine, theirs.dtype).reshape(theirs.shape), theirs)
+            for mine, theirs in zip(found, expected, strict=True)
+        ]
+        result[side] = {"load_ms": loads[side], "first_call_ms": first, "relative_error": max(errors), "calls_ms": []}
+    for _ in range(repetitions):
+        for side, call in calls.items():
+            result[side]["calls_ms"].append(evaluate(call, False)[1])
+    for side in calls:
+        result[side]["median_ms"] = statistics.median(result[side]["calls_ms"])
+    ours, peer = result["webree"], result["ort_web"]
+    result["ratio"] = {key: ours[key] / peer[key] for key in ("load_ms", "first_call_ms", "median_ms")}
+    evaluate("bench.close()")
+    return result
+
+
+def own_costs(session: BrowserSession, repetitions: int) -> dict[str, Any]:
+    """What webree itself costs, in the browser and natively."""
+    url = session.serve("chain.vmfb", webree.compile(chain().encode(), profile=PROFILE))
+    session.run(Path(measurement.__file__).read_text(encoding="utf-8") + "\nNone\n")
+    code = """
+module, _seconds = await load(url, "auto", None)
+numbers = await measure(module, "main", [tensor(x.to_bytes(), (width, width), "float32")], {}, repetitions)
+module.close()
+numbers
+"""
+    x = np.ones((CHAIN_WIDTH, CHAIN_WIDTH), np.float32).tobytes()
+    numbers = session.run(code, url=url, x=x, width=CHAIN_WIDTH, repetitions=repetitions)
+    with tempfile.TemporaryDirectory() as folder:
+        wheel_bytes = runtime_wheel(Path(folder)).stat().st_size
+    return {
+        "dispatches": numbers["per_call"]["dispatches"],
+        "submissions": numbers["per_call"]["submissions"],
+        "host_ms": numbers["host_ms"],
+        "call_ms": numbers["median_call_ms"],
+        "import_in_pyodide_ms": session.run(IMPORT),
+        "import_natively_ms": statistics.median(_import_natively() for _ in range(IMPORT_RUNS)),
+        "browser_wheel_bytes": wheel_bytes,
+    }
+
+
+IMPORT = """
+import shutil, sys, time
+from pathlib import Path
+_kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "webree"}
+for _folder in list(Path(_kept["webree"].__file__).parent.rglob("__pycache__")):
+    shutil.rmtree(_folder)
+_start = time.perf_counter()
+import webree
+_time_ms = 1000 * (time.perf_counter() - _start)
+sys.modules.update(_kept)
+_time_ms
+"""
+"""A cold import: no bytecode is cached."""
+
+
+def _import_natively() -> float:
+    code = "import time; start = time.perf_counter(); import webree; print(1000 * (time.perf_counter() - start))"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def _peer_folder() -> Path:
+    folder = pyodide_folder().parent / "onnxruntime-web" / "dist"
+    if not (folder / "ort.webgpu.bundle.min.mjs").is_file():
+        raise UsageError(f"ONNX Runtime Web is not installed in {folder.parent.parent}; run `npm ci`")
+    return folder
+
+
+def print_table(results: Sequence[dict[str, Any]]) -> None:
+    """Median, first call and load of both, and the ratios."""
+    print(f"{'model':14}{'':10}{'load':>10}{'first call':>12}{'median':>10}  {'relative error':>14}")
+    for result in results:
+        for side, name in (("webree", "webree"), ("ort_web", "ORT Web")):
+            row = result[side]
+            times = f"{row['load_ms']:>10.0f}{row['first_call_ms']:>12.0f}{row['median_ms']:>10.1f}"
+            title = result["model"] if side == "webree" else ""
+            print(f"{title:14}{name:10}{times}  {row['relative_error']:>14.1e}")
+        ratio = result["ratio"]
+        times = f"{ratio['load_ms']:>10.2f}{ratio['first_call_ms']:>12.2f}{ratio['median_ms']:>10.2f}"
+        print(f"{'':14}{'ratio':10}{times}")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """`python -m benchmarks.browser`."""
+    names = [model.name for model in MODELS]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument(
+        "--models", default=",".join(names), help=f"some of {','.join(names)}, or none (own costs only)"
+    )
+    parser.add_argument("--repetitions", type=int, default=5, help="calls to take the median of (5)")
+    parser.add_argument("--provider", default="webgpu", help="ONNX Runtime's: webgpu (default) or wasm")
+    parser.add_argument("--seed", type=int, default=1, help="of weights and inputs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
+    arguments = parser.parse_args(words)
+    chosen = [model for model in MODELS if model.name in arguments.models.split(",")]
+
+    with BrowserSession(adapter="swiftshader") as session:
+        session.server.mounts["/ort/"] = _peer_folder()
+        session.server.files["/bench.js"] = PEER.encode()
+        session.page.add_script_tag(url="/bench.js", type="module")
+        session.page.wait_for_function("globalThis.bench !== undefined")
+        start_ms = session.page.evaluate(
+            "async () => { const start = performance.now(); await webree.start(); return performance.now() - start; }"
+        )
+        results = []
+        for model in chosen:
+            print(f"{model.name} …", file=sys.stderr, flush=True)
+            results.append(compare(session, model, arguments.seed, arguments.repetitions, arguments.provider))
+        costs = {"python_start_ms": start_ms, **own_costs(session, max(20, arguments.repetitions))}
+        browser = session.page.context.browser
+        facts = {"chromium": browser.version if browser else "", "provider": arguments.provider}
+    if results:
+        print(f"ms, SwiftShader in Chromium {facts['chromium']}, medians of {arguments.repetitions}")
+        print_table(results)
+    print("\nwebree's own costs")
+    for name, value in costs.items():
+        print(f"  {name:24}{value:>12,.1f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({**facts, "models": results, "own_costs": costs}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except webree.WebreeError as error:
+        sys.exit(f"benchmarks.browser: error: {error}")
