@@ -32,12 +32,13 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Row:
-    """One file's answer, and the milliseconds of the model's call (0 where it was not asked)."""
+    """One file's answer, the milliseconds of the model's call, and the adapter ("" where the model was not asked)."""
 
     file: str
     label: str
     score: float
-    time_ms: float
+    time_ms: float = 0.0
+    adapter: str = ""
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def main() -> int:
     compile_module(model, "webgpu-software" if adapter.software else "webgpu")
 
     files = samples.samples(BUILD / "magika" / "samples")
-    native = show(f"Natively, by wgpu-py on {adapter.name}:", run_natively(adapter, files))
+    native = show("Natively, by wgpu-py:", run_natively(adapter, files))
     with Progress("starting Chromium and Pyodide") as progress, BrowserSession() as session:
         progress("loading", 0.5)
         browser = show("In headless Chromium, under Pyodide, the same module:", run_in_browser(session, files))
@@ -97,12 +98,12 @@ def run_natively(adapter: AdapterInfo, files: Sequence[tuple[str, Path]]) -> Ite
                 asked = magika.prepare(*magika.read_ends(stream))
             start = time.perf_counter()
             if isinstance(asked, features.Answer):
-                yield Row(name, asked.label, asked.score, 0.0)
+                yield Row(name, asked.label, asked.score)
                 continue
             scores = module.main(memoryview(asked).cast("B").cast("i", (1, len(asked))))
             elapsed = (time.perf_counter() - start) * 1e3
             answer = magika.answer(scores[0].tolist())
-            yield Row(name, answer.label, answer.score, elapsed)
+            yield Row(name, answer.label, answer.score, elapsed, module.device.info.name)
 
 
 BROWSER_LOAD = """
@@ -118,15 +119,13 @@ module = await webree.load_async(url)
 async def identify(head, tail, size):
     asked = magika.prepare(head.to_bytes(), tail.to_bytes(), size)
     if isinstance(asked, Answer):
-        return [asked.label, asked.score, 0.0]
+        return [asked.label, asked.score]
     start = time.perf_counter()
     tokens = Array(MemorySource(asked.tobytes()), (1, len(asked)), by_name("int32"))
     scores = await module.main_async(tokens)
     elapsed = (time.perf_counter() - start) * 1e3
     answer = magika.answer(scores[0].tolist())
-    return [answer.label, answer.score, elapsed]
-
-module.device.info.name
+    return [answer.label, answer.score, elapsed, module.device.info.name]
 """
 
 
@@ -140,17 +139,17 @@ def run_in_browser(session: BrowserSession, files: Sequence[tuple[str, Path]]) -
     for name, path in files:
         with path.open("rb") as stream:
             head, tail, size = magika.read_ends(stream)
-        label, score, elapsed = session.run("await identify(head, tail, size)", head=head, tail=tail, size=size)
-        yield Row(name, label, score, elapsed)
+        yield Row(name, *session.run("await identify(head, tail, size)", head=head, tail=tail, size=size))
 
 
 def show(title: str, rows: Iterator[Row]) -> list[Row]:
     """Print rows as they come, and keep them."""
-    say(f"\n{title}\n  {'file':28} {'type':12} {'score':>8} {'time':>10}")
+    say(f"\n{title}\n  {'file':28} {'type':12} {'score':>6} {'time':>10}   adapter")
     kept = []
     for row in rows:
-        elapsed = f"{row.time_ms:7.1f} ms" if row.time_ms else "(no model)"
-        say(f"  {row.file:28} {row.label:12} {row.score:8.4f} {elapsed:>10}")
+        elapsed = f"{row.time_ms:.1f} ms" if row.adapter else "-"
+        adapter = row.adapter or "(too short to ask the model)"
+        say(f"  {row.file:28} {row.label:12} {row.score:6.4f} {elapsed:>10}   {adapter}")
         kept.append(row)
     return kept
 
