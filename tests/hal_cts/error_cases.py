@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from tests.hal_cts import kernels
-from tests.hal_cts.suite import FORMAT, Conformance, case, check_text, direct, pack, raises, raises_later, waited
+from tests.hal_cts.suite import (
+    FORMAT,
+    Conformance,
+    case,
+    check_text,
+    contents,
+    direct,
+    pack,
+    raises,
+    raises_later,
+    waited,
+)
 from webree.errors import DeviceError, ModuleError, StatusCode
 from webree.hal.device import Device
 from webree.module.source import MemorySource
@@ -148,6 +159,27 @@ def lost_devices_stay_lost(cts: Conformance) -> Suspendable[None]:
     fresh = yield from cts.open_device()
     assert fresh.allocate(16).byte_length == 16
     fresh.close()
+
+
+@case
+def devices_lost_while_waiting(cts: Conformance) -> Suspendable[None]:
+    """A read-back under way when the device is lost ends, with its bytes or with the loss; the next call is refused."""
+    device = yield from cts.open_device()
+    buffer = device.allocate(64)
+    device.fill(buffer, 0, 64, b"\7")
+    wait = device.read_back([(buffer, 0, 64)])
+    cts.lose(device)
+    try:
+        sources = yield wait
+        assert contents(sources[0]) == b"\7" * 64
+    except DeviceError as error:
+        check_text(error, "lost")
+
+    def again() -> Suspendable[object]:
+        return (yield device.read_back([(buffer, 0, 64)]))
+
+    yield from raises_later(DeviceError, again(), "lost")
+    device.close()
 
 
 @case

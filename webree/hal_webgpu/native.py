@@ -332,8 +332,9 @@ class NativeBackend:
                 raise self.failure
             if error is not None:
                 self._fail("read back", error)
-            data = staging.read_mapped(0, byte_size)
-            staging.unmap()
+            with self._errors("read back"):
+                data = staging.read_mapped(0, byte_size)
+                staging.unmap()
             self._staging.give(staging)
             return finish(data)
 

@@ -28,6 +28,7 @@ const SLOT = 0x80000000;
 const WHOLE = 0xffffffff;
 const OWN_CONSTANTS = 0;
 
+const LOSS_DELAY_MS = 200;
 const KEPT_REPLAYS = 4;
 const KEPT_STAGING_BUFFERS = 2;
 const KEPT_BIND_GROUPS = 4096;
@@ -526,8 +527,9 @@ export class Player {
       await staging.buffer.mapAsync(1 /* GPUMapMode.READ */, 0, byteLength);
     } catch (error) {
       staging.buffer.destroy();
-      // Let the events of a lost device or a rejected command arrive first: they say why.
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      // Let the events of a lost device or a rejected command arrive first: they say why. A loss may be told later than
+      // the maps that it ends.
+      await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, LOSS_DELAY_MS))]);
       throw error;
     }
     const bytes = new Uint8Array(staging.buffer.getMappedRange(0, byteLength).slice(0));
