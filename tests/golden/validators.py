@@ -47,11 +47,16 @@ _CHECK_IN_PAGE = """async (sources) => {
 
 @lru_cache(maxsize=1)
 def native_device() -> Any:
-    """A wgpu device with the features that our shaders may ask for, shared by all tests of a process."""
+    """A wgpu device with the features that our shaders may ask for, shared by all tests of a process.
+
+    Of several adapters, the one with most of these features: lavapipe has them all, SwiftShader has no f16.
+    """
     import wgpu
 
-    adapter = wgpu.gpu.request_adapter_sync()
-    wanted = [name for name in ("shader-f16", "subgroup") if name in adapter.features]
+    features = ("shader-f16", "subgroup")
+    adapters = wgpu.gpu.enumerate_adapters_sync()
+    adapter = max(adapters, key=lambda candidate: sum(name in candidate.features for name in features))
+    wanted = [name for name in features if name in adapter.features]
     return adapter.request_device_sync(required_features=wanted)
 
 

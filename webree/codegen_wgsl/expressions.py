@@ -97,6 +97,7 @@ def call(function: str, *arguments: Expr) -> Expr:
 def needs_polyfill(type_: Type, value: Any) -> bool:
     """True if `constant` needs `f32_from_bits` for this value."""
     if isinstance(type_, Scalar):
+        value = value[0] if isinstance(value, list) else value
         return type_.name in ("f32", "f16") and needs_bits(float(value), half=type_.name == "f16")
     inner = type_.element if isinstance(type_, Vector | Array) else type_
     return any(needs_polyfill(_innermost(inner), item) for item in value)
@@ -118,7 +119,7 @@ def constant(type_: Type, value: Any, from_bits: str = "") -> Expr:
     """
     match type_:
         case Scalar():
-            return _scalar(type_, value, from_bits)
+            return _scalar(type_, value[0] if isinstance(value, list) else value, from_bits)
         case Vector(element, count):
             values = _spread(value, count)
             items = [_scalar(element, item, from_bits) for item in values]

@@ -17,6 +17,7 @@ from webree.codegen_wgsl.emitter import Emitter, unsupported
 from webree.codegen_wgsl.expressions import Expr, Rank, prefix
 from webree.codegen_wgsl.spirv import Block, Op, Region, Value
 from webree.codegen_wgsl.types import F16, F32, Scalar, Vector, scalar_of
+from webree.codegen_wgsl.variables import leaves_only_from
 
 __all__ = ["ControlFlow"]
 
@@ -71,8 +72,8 @@ class ControlFlow:
         if not region.blocks:
             return
         entry, merge = region.blocks[0], region.blocks[-1]
-        results = self._result_variables(op)
         if entry is merge:
+            results = self._result_variables(op)
             self._ops(merge)
             self._assign_results(merge, results)
             return
@@ -80,11 +81,22 @@ class ControlFlow:
             raise unsupported(op, "a loop's entry block must branch to its header")
         self._ops(entry)
         header, initial = entry.terminator.successors[0]
+        carried = self._carried_results(op, header, merge)
+        results = [] if carried else self._result_variables(op)
         counter = _counter(header, region)
+        counter = None if counter in carried else counter
         self._declare_arguments(region, skip={entry, header})
         self._declare_loop_variables(header, initial, counter)
         frame = _Frame(merge, header, _joins(region, merge, header), results, counter)
         self._loop_body(header, merge, frame, dict(zip(header.arguments, initial, strict=True)))
+        for result, argument in zip(op.results, carried, strict=False):
+            self._emitter.bind(result, self._emitter.expr(argument))
+
+    def _carried_results(self, op: Op, header: Block, merge: Block) -> list[Value]:
+        """The loop-carried values that are the loop's results, if all are: no variables of their own are needed."""
+        values = merge.terminator.operands
+        plain = len(merge.ops) == 1 and not merge.arguments and leaves_only_from(header)
+        return list(values) if plain and op.results and all(value in header.arguments for value in values) else []
 
     def _loop_body(self, header: Block, merge: Block, frame: _Frame, initial: dict[Value, Value]) -> None:
         writer = self._emitter.writer
@@ -141,8 +153,15 @@ class ControlFlow:
         return results
 
     def _declare_arguments(self, region: Region, skip: set[Block]) -> None:
+        """Variables for block arguments; the merge block's stand for the results that they become."""
+        owner = region.parent
+        results = owner.results if owner is not None else []
+        passed = dict(zip(region.blocks[-1].terminator.operands, results, strict=False)) if results else {}
         for block in region.blocks:
             for argument in block.arguments if block not in skip else ():
+                if argument in passed and argument.block is region.blocks[-1]:
+                    self._emitter.bind(argument, self._emitter.expr(passed[argument]))
+                    continue
                 name = Expr(self._emitter.state.namer.fresh("r"))
                 self._emitter.variable(name.text, argument.type)
                 self._emitter.bind(argument, name)
@@ -283,8 +302,10 @@ class ControlFlow:
                 pending[0] = name, self._emitter.let(expr, "next"), value
 
     def _assign_results(self, merge: Block, results: list[Expr]) -> None:
-        for name, value in zip(results, merge.terminator.operands, strict=True):
-            self._emitter.statement(f"{name.text} = {self._emitter.expr(value).text}")
+        for name, value in zip(results, merge.terminator.operands if results else (), strict=True):
+            expr = self._emitter.expr(value)
+            if expr.text != name.text:
+                self._emitter.statement(f"{name.text} = {expr.text}")
 
 
 def _mentions(expr: Expr, name: str) -> bool:

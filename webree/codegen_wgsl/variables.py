@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from webree.codegen_wgsl.spirv import Block, Op, Region, Value, walk
 
-__all__ = ["is_final", "promotable"]
+__all__ = ["is_final", "leaves_only_from", "promotable"]
 
 
 def promotable(body: Region) -> dict[Value, Value]:
-    """Variable -> the loop header's argument that has its value after the loop."""
+    """Variable -> the loop header's argument that has its value after the loop.
+
+    The stores to these variables no longer count as uses of what they store.
+    """
     found: dict[Value, Value] = {}
     for op in walk(body):
         if op.name == "spirv.mlir.loop" and len(op.regions[0].blocks) > 2:
             found.update(_of_loop(op))
+    for variable in found:
+        for use in variable.uses:
+            if use.name == "spirv.Store":
+                use.operands[1].uses.remove(use)
     return found
 
 
@@ -29,7 +36,7 @@ def _of_loop(loop: Op) -> dict[Value, Value]:
         for target, values in block.terminator.successors
         if target is header
     ]
-    if len(back_edges) != 1 or header.region.blocks[-1].arguments or not _leaves_only_from(header):
+    if len(back_edges) != 1 or header.region.blocks[-1].arguments or not leaves_only_from(header):
         return {}
     last, values = back_edges[0]
     found = {}
@@ -44,7 +51,7 @@ def _of_loop(loop: Op) -> dict[Value, Value]:
     return found
 
 
-def _leaves_only_from(header: Block) -> bool:
+def leaves_only_from(header: Block) -> bool:
     """True if the loop's only exit is in its header: the loop-carried values are then those of the last iteration."""
     merge = header.region.blocks[-1]
     return all(

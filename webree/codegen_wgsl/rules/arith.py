@@ -174,9 +174,10 @@ def _shift(emitter: Emitter, op: Op) -> None:
     value, _ = emitter.arguments(op)
     amount = emitter.unsigned(op.operands[1])
     literal = emitter.expr(op.operands[1])
-    values = literal.value if isinstance(literal.value, list) else [literal.value]
-    if literal.is_const and any(not 0 <= number < 32 for number in values):
-        amount = emitter.let(amount, "c")
+    if literal.is_const:
+        # SPIR-V leaves amounts from 32 on open, WGSL calls them errors, even behind a `let` in some compilers.
+        values = literal.value if isinstance(literal.value, list) else [literal.value]
+        amount = emitter.unsigned(emitter.constant(op.operands[1].type, [number & 31 for number in values]))
     if op.name == "spirv.ShiftRightLogical":
         shifted = binary(emitter.unsigned(value, op.operands[0].type), ">>", amount)
         emitter.define(op.result, emitter.signed(shifted, op.result.type))

@@ -7,6 +7,7 @@ Spec: https://www.w3.org/TR/WGSL/#composite-types, #vector-access-expr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from webree.codegen_wgsl.emitter import Emitter, unsupported, vector_of
@@ -20,7 +21,9 @@ _LANES = "xyzw"
 
 
 def component(vector: Expr, lane: int) -> Expr:
-    """One component of a vector that is a name."""
+    """One component of a vector that is a name or a swizzle of a name."""
+    if swizzled := re.fullmatch(r"(\w+)\.([xyzw]{2,4})", vector.text):
+        return Expr(f"{swizzled[1]}.{swizzled[2][lane]}")
     return Expr(f"{vector.text}.{_LANES[lane]}")
 
 
@@ -68,7 +71,7 @@ def _extract(emitter: Emitter, op: Op) -> None:
         whole = emitter.atom(op.operands[0])
     path = whole.text
     for index in indices:
-        path += f".{_LANES[index]}" if isinstance(type_, Vector) else f"[{index}]"
+        path = component(Expr(path), index).text if isinstance(type_, Vector) else f"{path}[{index}]"
         type_ = type_.element if isinstance(type_, Vector | Array) else type_
     emitter.define(op.result, Expr(path))
 

@@ -90,7 +90,7 @@ def _variable(emitter: Emitter, op: Op) -> None:
             initial = emitter.expr(table.operands[1])
             emitter.skipped.add(table)
         # At the function's top: WGSL zeroes variables at their declaration, in a loop again and again.
-        if initial is None or initial.is_const:
+        if initial is None or table is not None or initial.is_const:
             emitter.hoist(name, type_, initial)
         else:
             emitter.variable(name, type_, initial)
