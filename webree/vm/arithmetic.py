@@ -132,10 +132,6 @@ def rem_f(a: float, b: float) -> float:
         return math.nan
 
 
-def fma_f64(a: float, b: float, c: float) -> float:
-    return a * b + c
-
-
 def ceil_f(x: float) -> float:
     return math.copysign(float(math.ceil(x)), x) if math.isfinite(x) else x
 

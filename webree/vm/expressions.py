@@ -111,7 +111,7 @@ def _float_rows(width: str) -> None:
             f"mul.{width}": rounded("{a} * {b}"),
             f"div.{width}": rounded("div_f({a}, {b})"),
             f"rem.{width}": rounded("rem_f({a}, {b})"),
-            f"fma.{width}": rounded("fma_f64({a}, {b}, {c})"),
+            f"fma.{width}": rounded(f"{rounded('{a} * {b}')} + {{c}}"),  # not fused, as in IREE's builds for x86-64
             f"abs.{width}": "abs({x})",
             f"neg.{width}": "-{x}",
             f"min.{width}": "{b} if {b} < {a} else {a}",

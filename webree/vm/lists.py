@@ -2,7 +2,8 @@
 
 Enters: an element type by name; `vm.opaque` (untyped) lists hold anything. Leaves: `VmList` objects, and the functions
 behind the `list.*` instructions. Numbers are converted on the way in (to a typed list's element) and out (to the type
-that the instruction names); what has never been set reads as 0 or null.
+that the instruction names) within integers and within floats; across the two the result is 0. What has never been set
+is 0 in a list of numbers and null elsewhere.
 """
 
 from __future__ import annotations
@@ -11,44 +12,38 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from webree.errors import InvocationError, StatusCode
-from webree.vm.arithmetic import i32_from_float, i64_from_float, round_f32, wrap32, wrap64
+from webree.vm.arithmetic import round_f32, wrap32
 
 __all__ = ["VmList"]
 
 MAX_LENGTH = 1 << 24
 
 
-def _number(x: Any) -> int | float:
-    return x if isinstance(x, int | float) else 0
+def _to_i32(x: int | float) -> int:
+    return wrap32(x) if isinstance(x, int) else 0
 
 
-def _to_i32(x: Any) -> int:
-    x = _number(x)
-    return i32_from_float(x) if isinstance(x, float) else wrap32(x)
+def _to_i64(x: int | float) -> int:
+    return x if isinstance(x, int) else 0
 
 
-def _to_i64(x: Any) -> int:
-    x = _number(x)
-    return i64_from_float(x) if isinstance(x, float) else wrap64(x)
+def _to_i16(x: int | float) -> int:
+    return (x + 0x8000 & 0xFFFF) - 0x8000 if isinstance(x, int) else 0
 
 
-def _to_i16(x: Any) -> int:
-    return (_to_i32(x) + 0x8000 & 0xFFFF) - 0x8000
+def _to_i8(x: int | float) -> int:
+    return (x + 0x80 & 0xFF) - 0x80 if isinstance(x, int) else 0
 
 
-def _to_i8(x: Any) -> int:
-    return (_to_i32(x) + 0x80 & 0xFF) - 0x80
+def _to_f32(x: int | float) -> float:
+    return round_f32(x) if isinstance(x, float) else 0.0
 
 
-def _to_f32(x: Any) -> float:
-    return round_f32(float(_number(x)))
+def _to_f64(x: int | float) -> float:
+    return x if isinstance(x, float) else 0.0
 
 
-def _to_f64(x: Any) -> float:
-    return float(_number(x))
-
-
-_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+_CONVERSIONS: dict[str, Callable[[int | float], Any]] = {
     "i8": _to_i8,
     "i16": _to_i16,
     "i32": _to_i32,
@@ -64,9 +59,10 @@ class VmList:
     Attributes:
         items: the elements: ints, floats, references, None where unset or null.
         element_type: name of the elements' type (`i32`, `!hal.buffer`; `!vm.opaque` for any).
+        zero: what an element is before it is set.
     """
 
-    __slots__ = ("_convert", "_kind", "element_type", "items")
+    __slots__ = ("_convert", "_kind", "element_type", "items", "zero")
 
     vm_type = "vm.list"
 
@@ -75,6 +71,7 @@ class VmList:
         self.element_type = element_type
         self.items: list[Any] = list(items)
         self._convert = _CONVERSIONS.get(element_type)
+        self.zero = None if self._convert is None else 0.0 if element_type[0] == "f" else 0
         self._kind = kind
 
     def __len__(self) -> int:
@@ -129,19 +126,22 @@ def list_size(value: Any) -> int:
 
 
 def list_resize(value: Any, length: int) -> None:
-    items = _check_list(value).items
-    missing = _check_length(length) - len(items)
+    value = _check_list(value)
+    missing = _check_length(length) - len(value.items)
     if missing > 0:
-        items.extend([None] * missing)
+        value.items.extend([value.zero] * missing)
     else:
-        del items[length:]
+        del value.items[length:]
 
 
-def _getter(convert: Callable[[Any], Any]) -> Callable[[Any, int], Any]:
+def _getter(convert: Callable[[int | float], Any]) -> Callable[[Any, int], Any]:
     def get(value: Any, index: int) -> Any:
         element = _check_index(value, index).items[index]
-        if element is not None and not isinstance(element, int | float):
-            raise InvocationError("the list element is a reference, not a number", status=StatusCode.INVALID_ARGUMENT)
+        if not isinstance(element, int | float):
+            found = "null" if element is None else "a reference"
+            raise InvocationError(
+                f"list element {index} is {found}, not a number", status=StatusCode.FAILED_PRECONDITION
+            )
         return convert(element)
 
     return get
@@ -164,7 +164,11 @@ list_set_i32 = list_set_i64 = list_set_f32 = list_set_f64 = _setter
 def list_get_ref(value: Any, index: int, kind: Any) -> Any:
     """The reference at `index`, or null if it is not of `kind`."""
     element = _check_index(value, index).items[index]
-    return element if isinstance(element, kind) and not isinstance(element, int | float) else None
+    if isinstance(element, int | float):
+        raise InvocationError(
+            f"list element {index} is a number, not a reference", status=StatusCode.FAILED_PRECONDITION
+        )
+    return element if isinstance(element, kind) else None
 
 
 def list_take_ref(value: Any, index: int, kind: Any) -> Any:
