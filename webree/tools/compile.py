@@ -42,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `webree compile`."""
     parser.add_argument("model", metavar="MODEL", type=Path, help="the model: .onnx, .mlir or .mlirbc")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, help="the module to write (default: MODEL with the ending .vmfb)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="the module to write, - for standard output (default: MODEL with the ending .vmfb)",
     )
     parser.add_argument("--target", default="webgpu", help="what to compile for (default: webgpu)")
     add_compile_arguments(parser)
@@ -120,6 +124,9 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
             flags=arguments.flag,
         )
+    if str(output) == "-":
+        sys.stdout.buffer.write(data)
+        return 0
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(data)
