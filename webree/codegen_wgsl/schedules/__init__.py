@@ -14,10 +14,15 @@ from webree.codegen_wgsl.schedules.layout import to_channels_last
 
 __all__ = ["annotate", "prepare", "preprocessing_flags"]
 
+_FLAGS = (
+    # Concatenation along the outermost dimension costs transpositions; along channels it only writes to slices.
+    "--iree-opt-outer-dim-concat=false",
+)
+
 
 def preprocessing_flags(profile: Any) -> list[str]:
     """Session flags of the compiler that suit a profile."""
-    return []
+    return list(_FLAGS)
 
 
 def prepare(module: Any, profile: Any) -> None:

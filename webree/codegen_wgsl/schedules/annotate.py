@@ -4,10 +4,11 @@ Enters: the module at phase `executable-sources`: one function of linalg operati
 same module, in which the main operation of each kernel carries a `compilation_info` attribute that the compiler
 follows instead of its own choice, with windows unrolled (see windows.py) where that lets the kernel vectorise.
 
-Every annotated kernel goes through the compiler's vectorising pipeline: intermediate values stay in registers of one
-thread, so no workgroup memory and no barriers are needed. That also matters for correctness: the compiler's other
+Nearly every annotated kernel goes through the compiler's vectorising pipeline: intermediate values stay in registers of
+one thread, so no workgroup memory and no barriers are needed. That also matters for correctness: the compiler's other
 pipeline (its choice for shapes that it cannot vectorise) keeps values between fused operations in workgroup memory
 without a barrier, and where two of them are distributed differently, threads read what others have not written yet.
+Kernels that cannot be vectorised (64-bit integers) run there with one thread per workgroup instead.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from webree.codegen_wgsl.schedules.nest import NAMED_LOOPS, indexing_maps, nest_of
+from webree.codegen_wgsl.schedules.nest import NAMED_LOOPS, Nest, indexing_maps, nest_of
 from webree.codegen_wgsl.schedules.tables import Budget, budget_for
-from webree.codegen_wgsl.schedules.tiles import Tiling, choose
+from webree.codegen_wgsl.schedules.tiles import Tiling, choose, serial
 from webree.codegen_wgsl.schedules.windows import unroll_windows
 
-__all__ = ["annotate", "interchange", "loop_order"]
+__all__ = ["annotate", "interchange", "loop_orders"]
 
 _COMPUTING = ("linalg.", "iree_linalg_ext.", "tensor.pad")
 
@@ -49,23 +50,69 @@ def _annotate_kernel(function: Any, budget: Budget) -> bool:
     if len(function.regions[0].blocks) != 1:
         return False
     operations = [inner.operation for inner in function.regions[0].blocks[0].operations]
-    computing = [op for op in operations if op.name.startswith(_COMPUTING) and op.name != "linalg.fill"]
-    if not computing or any(op.name != "linalg.generic" and op.name not in NAMED_LOOPS for op in computing):
-        return False
-    if any(_has_64_bit_values(op) for op in computing):
-        return False
+    computing = [op for op in operations if op.name.startswith(_COMPUTING)]
     if any("compilation_info" in op.attributes or "lowering_config" in op.attributes for op in computing):
         return False
-    root = next((op for op in reversed(computing) if any(nest_of(op).reductions)), computing[-1])
-    order = loop_order(root, computing[computing.index(root) :])
-    if order is None:
+    main = [op for op in computing if op.name != "linalg.fill"]
+    if _vectorise(main, budget):
+        return True
+    return len(computing) > 1 and _serialise(main)
+
+
+def _vectorise(computing: Sequence[Any], budget: Budget) -> bool:
+    """Schedule a kernel for the vectorising pipeline, if it can be."""
+    if not computing or not all(_is_nest(op) for op in computing) or any(_has_64_bit_values(op) for op in computing):
         return False
-    root = unroll_windows(interchange(root, order)) if root.name == "linalg.generic" else root
-    tiling = choose(nest_of(root), budget)
+    root = next((op for op in reversed(computing) if any(nest_of(op).reductions)), computing[-1])
+    orders = loop_orders(root, computing[computing.index(root) :])
+    if orders is None:
+        return False
+    words = all(access.bits in (0, 32) for op in computing for access in nest_of(op).accesses)
+    interchange(computing[-1], orders[1])
+    root = unroll_windows(interchange(root, orders[0])) if root.name == "linalg.generic" else root
+    tiling = choose(nest_of(root), budget, vectors=words)
     if tiling is None:
         return False
-    _attach(root, tiling)
+    _attach(root, tiling, "BaseVectorize")
     return True
+
+
+def _serialise(computing: Sequence[Any]) -> bool:
+    """Schedule a kernel for the scalar pipeline with one thread per workgroup, which cannot run ahead of itself."""
+    root = computing[-1] if computing else None
+    if root is None:
+        return False
+    if root.name == "iree_linalg_ext.arg_compare":
+        tiling = serial(_ranges(root.operands[0]), skip=_integer(root.attributes["dimension"]))
+    elif all(_is_nest(op) for op in computing):
+        root = next((op for op in reversed(computing) if any(nest_of(op).reductions)), root)
+        nest = nest_of(root)
+        tiling = serial(tuple(nest.ranges[loop] for loop in nest.parallel)) if _parallel_first(nest) else None
+    else:
+        return False
+    if tiling is None:
+        return False
+    _attach(root, tiling, "BaseDistribute")
+    return True
+
+
+def _is_nest(op: Any) -> bool:
+    return op.name == "linalg.generic" or op.name in NAMED_LOOPS
+
+
+def _parallel_first(nest: Nest) -> bool:
+    return nest.parallel == tuple(range(len(nest.parallel)))
+
+
+def _ranges(value: Any) -> tuple[int | None, ...]:
+    shaped = value.type
+    return tuple(None if shaped.is_dynamic_dim(dim) else shaped.get_dim_size(dim) for dim in range(shaped.rank))
+
+
+def _integer(attribute: Any) -> int:
+    from iree.compiler import ir
+
+    return int(ir.IntegerAttr(attribute).value)
 
 
 def _has_64_bit_values(op: Any) -> bool:
@@ -78,20 +125,20 @@ def _has_64_bit_values(op: Any) -> bool:
     return any(isinstance(kind, ir.IntegerType) and kind.width == 64 for kind in elements)
 
 
-def loop_order(root: Any, chain: Sequence[Any]) -> tuple[int, ...] | None:
-    """The root's loops in the order of the last operation's, reductions last; None if they cannot be matched.
+def loop_orders(root: Any, chain: Sequence[Any]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Orders of the root's and of the last operation's loops in which both mean the same; None if there are none.
 
     `chain` are the computing operations from the root on. Threads are mapped to the loops of the last operation, tile
-    sizes are given for those of the root: both must mean the same.
+    sizes are given for those of the root. The root's parallel loops come first, in the order that the last operation
+    has them; then the root's reductions, and the last operation's other loops.
     """
     nest = nest_of(root)
     outputs = nest.outputs
     if not outputs or any(not access.projected or access.dims != outputs[0].dims for access in outputs):
         return None
-    origins: dict[Any, list[int | None]] = {
-        result: [dim[0][0] for dim in outputs[0].dims if dim] for result in root.results
-    }
-    loops: list[int | None] = list(nest.parallel)
+    origin_dims: list[int | None] = [dim[0][0] for dim in outputs[0].dims if dim]
+    origins = {result: origin_dims for result in root.results}
+    loops: list[int | None] = [loop if not reduces else None for loop, reduces in enumerate(nest.reductions)]
     for op in chain[1:]:
         consumer = nest_of(op)
         if any(consumer.reductions) or not all(access.projected for access in consumer.outputs):
@@ -105,9 +152,12 @@ def loop_order(root: Any, chain: Sequence[Any]) -> tuple[int, ...] | None:
         for result, access in zip(op.results, consumer.outputs, strict=True):
             origins[result] = [loops[dim[0][0]] for dim in access.dims if dim]
     order = [loop for loop in loops if loop is not None]
-    if sorted(order) != list(nest.parallel) or loops[: len(order)] != order:
+    if sorted(order) != list(nest.parallel):
         return None
-    return (*order, *[loop for loop, reduces in enumerate(nest.reductions) if reduces])
+    reductions = [loop for loop, reduces in enumerate(nest.reductions) if reduces]
+    own = [index for index, loop in enumerate(loops) if loop is not None]
+    other = [index for index, loop in enumerate(loops) if loop is None]
+    return (*order, *reductions), (*own, *other)
 
 
 def interchange(op: Any, order: Sequence[int]) -> Any:
@@ -129,14 +179,14 @@ def interchange(op: Any, order: Sequence[int]) -> Any:
     return op
 
 
-def _attach(op: Any, tiling: Tiling) -> None:
+def _attach(op: Any, tiling: Tiling, pipeline: str) -> None:
     from iree.compiler import ir
 
     levels = [list(level) for level in (tiling.workgroup, tiling.thread, tiling.reduction) if any(level)]
     op.attributes["compilation_info"] = ir.Attribute.parse(
         "#iree_codegen.compilation_info<"
         f"lowering_config = #iree_codegen.lowering_config<tile_sizes = {levels}>, "
-        "translation_info = #iree_codegen.translation_info<pipeline = #iree_gpu.spirv_pipeline<BaseVectorize> "
+        f"translation_info = #iree_codegen.translation_info<pipeline = #iree_gpu.spirv_pipeline<{pipeline}> "
         f"workgroup_size = {list(tiling.workgroup_size)}>>",
         op.context,
     )

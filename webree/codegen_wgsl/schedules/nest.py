@@ -25,7 +25,7 @@ NAMED_LOOPS: dict[str, tuple[str, ...]] = {
     "linalg.pooling_nwc_sum": (_P, _P, _P, _R),
     "linalg.transpose": (),
 }
-"""Named operations that can be scheduled, with their loops' kinds (`transpose`: as many parallel ones as dimensions)."""
+"""Named operations that can be scheduled, with their loops' kinds (`transpose`: parallel ones, one per dimension)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +83,14 @@ class Nest:
         return tuple(loop for loop, reduces in enumerate(self.reductions) if not reduces)
 
     @property
-    def projected(self) -> bool:
-        """Every operand is indexed by single loops."""
-        return all(access.projected for access in (*self.inputs, *self.outputs))
+    def accesses(self) -> tuple[Access, ...]:
+        """Of all operands, results last."""
+        return (*self.inputs, *self.outputs)
 
     @property
-    def bits(self) -> frozenset[int]:
-        """Element widths of all operands."""
-        return frozenset(access.bits for access in (*self.inputs, *self.outputs))
+    def projected(self) -> bool:
+        """Every operand is indexed by single loops."""
+        return all(access.projected for access in self.accesses)
 
 
 def nest_of(op: Any) -> Nest:

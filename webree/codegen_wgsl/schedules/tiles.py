@@ -8,15 +8,18 @@ tiles of one element, and the threads of the last workgroup that have nothing to
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 from webree.codegen_wgsl.schedules.nest import Nest
 from webree.codegen_wgsl.schedules.tables import Budget
 
-__all__ = ["MAX_WORKGROUPS", "Tiling", "choose", "divisor"]
+__all__ = ["MAX_WORKGROUPS", "Tiling", "choose", "divisor", "serial"]
 
 MAX_WORKGROUPS = 65535
 _DISTRIBUTED = 3
+_SERIAL_ELEMENTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +39,44 @@ class Tiling:
     workgroup_size: tuple[int, int, int]
 
 
-def choose(nest: Nest, budget: Budget) -> Tiling | None:
-    """The tiling of a nest whose parallel loops come first and in the order of its results; None if it has none."""
+def choose(nest: Nest, budget: Budget, *, vectors: bool = True) -> Tiling | None:
+    """The tiling of a nest whose parallel loops come first and in the order of its results; None if it has none.
+
+    Without `vectors` a thread computes one element at a time: bytes and halves are emulated on words, one by one.
+    """
     count = len(nest.parallel)
     if count == 0 or nest.parallel != tuple(range(count)):
         return None
     contraction = _contracts(nest)
-    thread = _contraction_tile(nest, budget) if contraction else _plain_tile(nest, budget)
+    thread = [1] * count
+    if vectors:
+        thread = _contraction_tile(nest, budget) if contraction else _plain_tile(nest, budget)
     threads = _spread(nest, thread, budget.threads if contraction else budget.elementwise_threads)
     workgroup = [tile * many for tile, many in zip(thread, threads, strict=True)]
     _respect_workgroup_limit(nest, thread, workgroup)
     size = [*reversed(threads), 1, 1, 1][:_DISTRIBUTED]
-    return Tiling(tuple(workgroup), tuple(thread), _reduction_tile(nest, budget), (size[0], size[1], size[2]))
+    return Tiling(
+        tuple(workgroup), tuple(thread), _reduction_tile(nest, budget if vectors else None), (size[0], size[1], size[2])
+    )
+
+
+def serial(ranges: tuple[int | None, ...], skip: int | None = None) -> Tiling | None:
+    """One thread per workgroup over some elements of the innermost loop; `skip` is a loop that accumulates."""
+    loops = [loop for loop in range(len(ranges)) if loop != skip]
+    if not loops:
+        return None
+    workgroup = [0 if loop == skip else 1 for loop in range(len(ranges))]
+    workgroup[loops[-1]] = _SERIAL_ELEMENTS
+    while _product(None if loop == skip else number for loop, number in enumerate(ranges)) > MAX_WORKGROUPS * _product(
+        size or None for size in workgroup
+    ):
+        workgroup[loops[-1]] *= 2
+    thread = tuple(min(size, 1) for size in workgroup)
+    return Tiling(tuple(workgroup), thread, (), (1, 1, 1))
+
+
+def _product(numbers: Iterable[int | None]) -> int:
+    return prod(number for number in numbers if number is not None)
 
 
 def divisor(number: int | None, limit: int) -> int:
@@ -102,9 +131,9 @@ def _plain_tile(nest: Nest, budget: Budget) -> list[int]:
     """A vector of the innermost loop, if it is along memory for most operands and every index is a single loop."""
     column = nest.parallel[-1]
     tile = [1] * len(nest.parallel)
-    reads = [access for access in (*nest.inputs, *nest.outputs) if column in access.loops]
+    reads = [access for access in nest.accesses if column in access.loops]
     along = sum(access.innermost == column for access in reads)
-    if nest.projected and nest.straight and nest.bits == {32} and 2 * along > len(reads):
+    if nest.projected and nest.straight and 2 * along > len(reads):
         tile[column] = _first_divisor(nest.ranges[column], budget.vector)
     return tile
 
@@ -145,12 +174,14 @@ def _count(nest: Nest, workgroup: list[int]) -> int:
     return total
 
 
-def _reduction_tile(nest: Nest, budget: Budget) -> tuple[int, ...]:
+def _reduction_tile(nest: Nest, budget: Budget | None) -> tuple[int, ...]:
     """Steps of the reductions: vectors along memory of the innermost one, single steps of the others."""
     steps = [0] * len(nest.ranges)
     reductions = [loop for loop, reduces in enumerate(nest.reductions) if reduces]
     inner = {access.innermost for access in nest.inputs}
     for loop in reductions:
-        vector = loop in inner or len(reductions) == 1
-        steps[loop] = _first_divisor(nest.ranges[loop], budget.depth) if vector else 1
+        if budget is not None and (loop in inner or len(reductions) == 1):
+            steps[loop] = _first_divisor(nest.ranges[loop], budget.depth)
+        else:
+            steps[loop] = 1
     return tuple(steps)

@@ -122,7 +122,7 @@ def _matches(nest: Nest, window: Window, letters: Sequence[tuple[str, ...]]) -> 
             ]
         else:
             kept = [dim for dim in dims if not _is_outer_tap(nest, window, dim[0][0])]
-        if len(kept) != len(wanted):
+        if len(kept) != len(wanted) or (access is nest.inputs[0] and wanted[window.dim] != "w"):
             return False
         for letter, dim in zip(wanted, kept, strict=True):
             expected = window.tap if letter == "j" else dim[0][0]
