@@ -14,62 +14,33 @@ from __future__ import annotations
 
 import operator
 import struct
-import sys
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from webree.array import Array, DeviceArray
-from webree.dtypes import DTYPES, DType, by_element_type, by_name
+from webree.dtypes import DType, by_element_type, by_name
 from webree.errors import InvocationError
 from webree.hal.buffer import Buffer
 from webree.hal.buffer_view import BufferView
 from webree.hal.device import Device
-from webree.hal.registry import IN_BROWSER
+from webree.host_tensors import (
+    HostTensor,
+    give_shape,
+    host_array,
+    host_list,
+    numpy_module,
+    supported_types,
+)
 from webree.module.source import ByteSource, MemorySource
 from webree.signature import OpaqueType, Parameter, ScalarType, Signature, TensorType
 from webree.waiting import Suspendable
 
-__all__ = ["encode_arguments", "numpy_module", "read_back", "to_device", "wrap"]
+__all__ = ["encode_arguments", "read_back", "to_device", "wrap"]
 
 _SIGNLESS, _SIGNED, _UNSIGNED = 0x10, 0x11, 0x12
-_FORMATS: dict[tuple[str, int], str] = {
-    **{(dtype.format, dtype.byte_size): dtype.name for dtype in DTYPES if dtype.format and dtype.name != "bfloat16"},
-    **{("l", size): f"int{size * 8}" for size in (4, 8)},
-    **{("L", size): f"uint{size * 8}" for size in (4, 8)},
-    ("n", 8): "int64",
-    ("N", 8): "uint64",
-    ("c", 1): "uint8",
-}
-"""Letter and size of a `struct` format -> NumPy's name."""
-_SEQUENCES = (list, tuple, range)
 _OPAQUE_VIEWS = ("?", "!hal.buffer_view")
 
-
-class HostTensor(NamedTuple):
-    """Bytes in row-major order with their shape and element type; `flat` where the caller's object has no shape."""
-
-    source: ByteSource
-    shape: tuple[int, ...]
-    dtype: DType
-    flat: bool = False
-
-
-def numpy_module() -> Any | None:
-    """NumPy if it can be imported (looked for once; in Pyodide it may be loaded later), else None."""
-    global _numpy_missing
-    module = sys.modules.get("numpy")
-    if module is None and not _numpy_missing:
-        try:
-            import numpy as module
-        except ImportError:
-            _numpy_missing = True
-    return module
-
-
-_numpy_missing = False
-_numpy_dtypes: dict[Any, DType] = {}
-"""Of NumPy's types seen so far; making their names is slow."""
 
 # --- Arguments ----------------------------------------------------------------------------------------------------
 
@@ -118,7 +89,7 @@ def _encode(value: Any, parameter: Parameter, where: str, device: Device) -> Any
 
 def to_device(value: Any, device: Device, dtype: DType | None = None) -> BufferView:
     """Upload a value as a tensor of its own shape. Numbers and lists become `dtype` (default float32)."""
-    tensor = _host_array(value) or _host_list(value, dtype or by_name("float32"), "to_device")
+    tensor = host_array(value) or host_list(value, dtype or by_name("float32"), "to_device")
     if dtype is not None and not _same_type(dtype, tensor.dtype):
         raise InvocationError(f"to_device: expected {dtype.name}, found an array of {tensor.dtype.name}")
     return _upload(tensor, tensor.shape, dtype or tensor.dtype, device)
@@ -129,11 +100,11 @@ def _encode_tensor(value: Any, expected: TensorType, where: str, device: Device)
         view = _device_view(value, where, device)
         _check_type(value.shape, by_element_type(view.element_type), expected, where)
         return view
-    tensor = _host_array(value)
+    tensor = host_array(value)
     if tensor is None:
-        tensor = _host_list(value, expected.dtype, where)
+        tensor = host_list(value, expected.dtype, where)
     elif tensor.flat:
-        tensor = _give_shape(tensor, expected)
+        tensor = give_shape(tensor, expected)
     _check_type(tensor.shape, tensor.dtype, expected, where)
     return _upload(tensor, tensor.shape, expected.dtype, device)
 
@@ -185,132 +156,6 @@ def _upload(tensor: HostTensor, shape: tuple[int, ...], dtype: DType, device: De
     return BufferView(buffer, shape, dtype.element_type)
 
 
-# --- Host arrays --------------------------------------------------------------------------------------------------
-
-
-def _host_array(value: Any) -> HostTensor | None:
-    """The value as an array with an element type of its own, or None if it is a number or a list."""
-    if isinstance(value, (bool, int, float, complex, *_SEQUENCES)):
-        return None
-    if isinstance(value, Array):
-        return HostTensor(MemorySource(value.data), value.shape, by_name(value.dtype))
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
-        return _numpy_array(numpy, value)
-    if IN_BROWSER and (tensor := _js_array(value)) is not None:
-        return tensor
-    try:
-        view = memoryview(value)
-    except (TypeError, ValueError, BufferError):
-        view = None
-    if view is not None:
-        return _buffer_array(view)
-    if hasattr(value, "__array__") and (numpy := numpy_module()) is not None:
-        return _numpy_array(numpy, numpy.asarray(value))
-    return None
-
-
-def _numpy_array(numpy: Any, value: Any) -> HostTensor:
-    dtype = _numpy_dtypes.get(value.dtype)
-    if dtype is None:
-        name = value.dtype.name
-        try:
-            dtype = by_name(name)
-        except KeyError:
-            raise InvocationError(f"arrays of NumPy type {name!r} cannot be passed; {_supported()}") from None
-        _numpy_dtypes[value.dtype] = dtype
-    shape = value.shape
-    if not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
-    flat = numpy.ascontiguousarray(value).reshape(-1).view(numpy.uint8)
-    return HostTensor(MemorySource(flat.data), shape, dtype)
-
-
-def _buffer_array(view: memoryview) -> HostTensor:
-    letter = view.format.lstrip("@=<")
-    name = _FORMATS.get((letter, view.itemsize))
-    if name is None:
-        raise InvocationError(f"buffers of format {view.format!r} cannot be passed; {_supported()}")
-    shape = view.shape or ()
-    source = MemorySource(view if view.c_contiguous and 0 not in shape else view.tobytes())
-    return HostTensor(source, shape, by_name(name))
-
-
-def _js_array(value: Any) -> HostTensor | None:
-    """A typed array, or an ArrayBuffer as the bytes of a uint8 array; nothing is copied into Python."""
-    from webree.browser.values import from_js, is_js_array
-
-    if not is_js_array(value):
-        return None
-    source, name, count = from_js(value)
-    return HostTensor(source, (count,), by_name(name or "uint8"), flat=True)
-
-
-def _give_shape(tensor: HostTensor, expected: TensorType) -> HostTensor:
-    """A JavaScript typed array has no shape of its own: it takes the declared one if at most one extent is dynamic."""
-    (count,) = tensor.shape
-    static = prod(extent for extent in expected.shape if extent is not None)
-    dynamic = expected.shape.count(None)
-    if dynamic > 1 or static == 0 or count % static or (dynamic == 0 and count != static):
-        return tensor
-    shape = tuple(count // static if extent is None else extent for extent in expected.shape)
-    return tensor._replace(shape=shape)
-
-
-def _supported() -> str:
-    return f"supported are {', '.join(dict.fromkeys(dtype.name for dtype in DTYPES))}"
-
-
-# --- Numbers and lists --------------------------------------------------------------------------------------------
-
-
-def _host_list(value: Any, dtype: DType, where: str) -> HostTensor:
-    shape: list[int] = []
-    elements: list[Any] = []
-    _flatten(value, 0, shape, elements, where)
-    return HostTensor(MemorySource(_pack(elements, dtype, where)), tuple(shape), dtype)
-
-
-def _flatten(value: Any, axis: int, shape: list[int], elements: list[Any], where: str) -> None:
-    """Append the numbers of nested sequences to `elements`; the first row of each axis fixes its extent."""
-    if not isinstance(value, _SEQUENCES) and hasattr(value, "tolist"):
-        value = value.tolist()
-    if not isinstance(value, _SEQUENCES):
-        if axis != len(shape):
-            raise InvocationError(f"{where}: a list with rows of different depth")
-        elements.append(value)
-        return
-    if axis == len(shape):
-        if elements:
-            raise InvocationError(f"{where}: a list with rows of different depth")
-        shape.append(len(value))
-    elif shape[axis] != len(value):
-        raise InvocationError(f"{where}: a list with rows of different lengths, {shape[axis]} and {len(value)}")
-    for item in value:
-        _flatten(item, axis + 1, shape, elements, where)
-
-
-def _pack(elements: list[Any], dtype: DType, where: str) -> bytes:
-    try:
-        if dtype.numerical_type == 0x23:
-            parts = [part for element in elements for part in (complex(element).real, complex(element).imag)]
-            return struct.pack(f"<{len(parts)}{'f' if dtype.byte_size == 8 else 'd'}", *parts)
-        if dtype.name == "bfloat16":
-            return struct.pack(f"<{len(elements)}H", *(_bfloat16(float(element)) for element in elements))
-        convert = float if dtype.format in "efd" else bool if dtype.format == "?" else operator.index
-        return struct.pack(f"<{len(elements)}{dtype.format}", *map(convert, elements))
-    except (TypeError, ValueError, struct.error, OverflowError) as error:
-        raise InvocationError(f"{where}: a value cannot be converted to {dtype.name}: {error}") from error
-
-
-def _bfloat16(value: float) -> int:
-    """The upper half of the float32, rounded to nearest even; NaN stays NaN."""
-    (bits,) = struct.unpack("<I", struct.pack("<f", value))
-    if value != value:
-        return int(bits >> 16 | 0x40)
-    return int((bits + 0x7FFF + (bits >> 16 & 1)) >> 16)
-
-
 def _encode_scalar(value: Any, expected: ScalarType, where: str) -> Any:
     try:
         if expected.letter == "F":
@@ -334,7 +179,7 @@ def _encode_opaque(value: Any, expected: OpaqueType, where: str, device: Device)
     if expected.mlir in _OPAQUE_VIEWS:
         if isinstance(value, DeviceArray):
             return _device_view(value, where, device)
-        tensor = None if isinstance(value, (BufferView, Buffer)) else _host_array(value)
+        tensor = None if isinstance(value, (BufferView, Buffer)) else host_array(value)
         if tensor is not None:
             return _upload(tensor, tensor.shape, tensor.dtype, device)
     if value is None or isinstance(value, (bool, int, float, complex, list, tuple, str)):
@@ -402,5 +247,5 @@ def _view_type(view: BufferView) -> DType:
         return by_element_type(view.element_type)
     except KeyError:
         raise InvocationError(
-            f"the program returned a tensor of element type {view.element_type:#010x}; {_supported()}"
+            f"the program returned a tensor of element type {view.element_type:#010x}; {supported_types()}"
         ) from None
