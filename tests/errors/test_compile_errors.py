@@ -213,6 +213,25 @@ def test_optional_outputs_left_out() -> None:
     assert error.op == "onnx.Unique"
 
 
+def test_element_types_are_all_named() -> None:
+    error = refused(
+        onnx_model(
+            [
+                helper.make_node("Cast", ["x"], ["y"], name="narrow", to=TensorProto.INT4),
+                helper.make_node("StringNormalizer", ["s"], ["t"], name="strings"),
+            ],
+            [("x", FLOAT, [4]), ("s", TensorProto.STRING, [3])],
+            [("y", TensorProto.INT4, [4]), ("t", TensorProto.STRING, [3])],
+            opset=21,
+        )
+    )
+    assert str(error).startswith(
+        "model.onnx: element types that webree cannot compile: STRING (value 's'); INT4 (value 'y'). "
+        "Supported: float, float16, "
+    )
+    assert (error.location, error.unsupported) == ("s", True)
+
+
 def test_graph_that_is_not_sorted() -> None:
     error = refused(onnx_model([helper.make_node("Relu", ["nope"], ["y"])], [("x", FLOAT, [4])], [("y", FLOAT, [4])]))
     assert str(error).startswith("model.onnx is not a valid ONNX model: ")

@@ -274,6 +274,19 @@ def test_onnx_local_functions_are_inlined() -> None:
     assert "onnx.Add" in compile(model, compile_to="import").decode()
 
 
+def test_onnx_composites_are_expanded() -> None:
+    shape = [1, 2, 4, 8]
+    model = onnx_model(
+        [helper.make_node("Attention", ["q", "k", "v"], ["y"])],
+        [(name, FLOAT, shape) for name in "qkv"],
+        [("y", FLOAT, shape)],
+        opset=23,
+    )
+    text = compile(model, compile_to="import").decode()
+    assert "onnx.Attention" not in text
+    assert "onnx.MatMul" in text
+
+
 def test_onnx_kernels_name_their_nodes(tmp_path: Path) -> None:
     model = onnx_model(
         [helper.make_node("Exp", ["x"], ["y"], name="tower/exp")], [("x", FLOAT, [4])], [("y", FLOAT, [4])]

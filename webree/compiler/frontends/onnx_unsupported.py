@@ -2,15 +2,16 @@
 
 Enters: the error of the failed conversion, and the module as imported (operations `torch.operator "onnx.X"`). Leaves:
 a better `CompileError`. The conversion stops at the first operator it does not know, so on failure every distinct
-operation is tried alone, in a module of its own with its operands as arguments (constant operands come along, since
-many conversions look into them).
+operation is tried alone (onnx_trial.py), in a module of its own with its operands as arguments; constant operands
+come along, since many conversions look into them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from webree.compiler.session import Session, location_names
+from webree.compiler.frontends.onnx_trial import CONVERTED, try_alone
+from webree.compiler.session import location_names
 from webree.errors import CompileError
 
 __all__ = ["explain_unsupported"]
@@ -20,7 +21,7 @@ _OPSET_ATTRIBUTES = "torch.onnx_meta."
 _SHOWN = 12
 
 
-def explain_unsupported(session: Session, module: Any, opset: int, label: str, error: CompileError) -> CompileError:
+def explain_unsupported(module: Any, opset: int, label: str, error: CompileError) -> CompileError:
     """The error to raise in place of `error`. `module` is the model freshly imported."""
     operators = [op for op in _operations(module) if op.name == "torch.operator" and _operator(op) != _CONSTANT]
     by_node = {_node(op): op for op in reversed(operators)}
@@ -28,12 +29,11 @@ def explain_unsupported(session: Session, module: Any, opset: int, label: str, e
     unsupported: dict[str, list[str]] = {}
     if failing is not None:
         unsupported[_operator(failing)] = []
-    tried: dict[str, bool] = {}
-    for op in operators:
-        key = f"{_operator(op)} {op.attributes} {[str(value.type) for value in op.operands]}"
-        if key not in tried:
-            tried[key] = _converts(session, op, strict=failing is None)
-        if not tried[key] or op is failing:
+    keys = [f"{_operator(op)} {op.attributes} {[str(value.type) for value in op.operands]}" for op in operators]
+    distinct = dict(zip(reversed(keys), reversed(operators), strict=True))
+    errors = dict(zip(distinct, try_alone([_alone(op) for op in distinct.values()]), strict=True))
+    for op, key in zip(operators, keys, strict=True):
+        if op is failing or _is_failure(errors[key], strict=failing is None):
             unsupported.setdefault(_operator(op), []).append(_node(op))
     if not unsupported:
         return error
@@ -48,16 +48,12 @@ def explain_unsupported(session: Session, module: Any, opset: int, label: str, e
     )
 
 
-def _converts(session: Session, op: Any, *, strict: bool) -> bool:
-    """Whether the compiler converts this operation alone.
+def _is_failure(found: str, *, strict: bool) -> bool:
+    """Whether a result of `try_alone` means that the operator cannot be converted.
 
     Not strict: only an operator without any conversion counts as failure, because others may need to see how their
     operands are computed."""
-    try:
-        session.run(_alone(op), start=None, end="input", what="conversion of one operation")
-    except CompileError as error:
-        return not strict and not (error.op or "").startswith("onnx.")
-    return True
+    return found != CONVERTED and (strict or found.startswith("onnx."))
 
 
 def _alone(op: Any) -> Any:

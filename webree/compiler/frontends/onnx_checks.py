@@ -1,0 +1,114 @@
+"""What in an ONNX model webree refuses before it tries to compile it.
+
+Enters: a `ModelProto`. Leaves: nothing, or a `CompileError` that names everything of one kind at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from webree.compiler.frontends.onnx_graph import node_label, nodes_of, one_line, opset_of, value_infos_of
+from webree.compiler.frontends.onnx_weights import attach_weights, detach_weights
+from webree.errors import CompileError
+
+__all__ = ["check_model", "check_shapes", "refuse_element_types", "refuse_unknown_operators"]
+
+_SHOWN = 12
+_ELEMENT_TYPES = (
+    *("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "BOOL"),
+    *("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
+)
+
+
+def refuse_unknown_operators(model: Any, label: str) -> None:
+    """All operators that neither ONNX nor the model itself defines, in one error."""
+
+    versions = {("" if item.domain == "ai.onnx" else item.domain): item.version for item in model.opset_import}
+    local = {(function.domain, function.name) for function in model.functions}
+    unknown: dict[str, list[str]] = {}
+    for node in nodes_of(model.graph):
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if (node.domain, node.op_type) in local or _has_schema(node.op_type, domain, versions.get(domain, 1)):
+            continue
+        name = f"{domain}.{node.op_type}" if domain else node.op_type
+        unknown.setdefault(name, []).append(node_label(node))
+    if unknown:
+        listed = "; ".join(f"{name} (node {', '.join(nodes[:3])})" for name, nodes in list(unknown.items())[:_SHOWN])
+        first_name, first_nodes = next(iter(unknown.items()))
+        raise CompileError(
+            f"{label}: operators that ONNX opset {opset_of(model)} does not define and the model brings no function "
+            f"for: {listed}. Replace them by standard operators when exporting the model",
+            op=first_name if "." in first_name else f"onnx.{first_name}",
+            location=first_nodes[0].strip("'").removeprefix("that makes '"),
+            unsupported=True,
+        )
+
+
+def _has_schema(op_type: str, domain: str, version: int) -> bool:
+    import onnx
+
+    try:
+        onnx.defs.get_schema(op_type, max_inclusive_version=version, domain=domain)
+    except onnx.defs.SchemaError:
+        return False
+    return True
+
+
+def refuse_element_types(model: Any, label: str) -> None:
+    """All values of element types that neither WebGPU nor the emulation on it has, in one error.
+
+    They are refused here because the compiler stops the whole process at some of them."""
+    import onnx
+
+    numbers = {name: onnx.TensorProto.DataType.Value(name) for name in _ELEMENT_TYPES}
+    found: dict[str, str] = {}
+    for value in value_infos_of(model.graph):
+        _note(found, value.type.tensor_type.elem_type, f"value {value.name!r}", numbers)
+    for tensor in model.graph.initializer:
+        _note(found, tensor.data_type, f"tensor {tensor.name!r}", numbers)
+    for node in nodes_of(model.graph):
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to":
+                _note(found, attribute.i, f"node {node_label(node)}", numbers)
+    if found:
+        listed = "; ".join(f"{kind} ({where})" for kind, where in found.items())
+        raise CompileError(
+            f"{label}: element types that webree cannot compile: {listed}. "
+            f"Supported: {', '.join(name.lower() for name in _ELEMENT_TYPES)}",
+            location=next(iter(found.values())).partition(" ")[2].strip("'"),
+            unsupported=True,
+        )
+
+
+def _note(found: dict[str, str], number: int, where: str, numbers: Mapping[str, int]) -> None:
+    import onnx
+
+    if number and number not in numbers.values():
+        known = number in onnx.TensorProto.DataType.values()
+        found.setdefault(onnx.TensorProto.DataType.Name(number) if known else f"type {number}", where)
+
+
+def check_model(model: Any, label: str) -> None:
+    import onnx
+
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise CompileError(f"{label} is not a valid ONNX model: {one_line(error)}", location=label) from error
+
+
+def check_shapes(model: Any, label: str) -> None:
+    """Raises `CompileError` if the nodes' shapes contradict each other. Only for models that do not compile anyway:
+    the strict check also refuses some that do."""
+    import onnx
+
+    weights = detach_weights(model.graph)
+    try:
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise CompileError(
+            f"{label}: types or shapes do not fit together: {one_line(error)}", location=label
+        ) from error
+    finally:
+        attach_weights(model.graph, weights)

@@ -1,0 +1,168 @@
+"""An ONNX model as it is, to a model that the importer takes.
+
+Enters: a file's bytes or a `ModelProto`. Leaves: a copy with local functions and some composite operators inlined,
+symbolic dimensions bound, external data loaded, older opsets raised to 17, shapes inferred, and nodes without names
+named after their type and position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from webree.compiler.frontends import ModelSource
+from webree.compiler.frontends.onnx_checks import check_model, refuse_element_types, refuse_unknown_operators
+from webree.compiler.frontends.onnx_graph import nodes_of, one_line, opset_of, value_infos_of
+from webree.compiler.frontends.onnx_weights import attach_weights, detach_weights, load_external_data
+from webree.errors import CompileError, UsageError
+
+__all__ = ["prepare"]
+
+_OPSET = 17
+_IR_VERSION = 4  # from here on initialisers need not be listed as inputs, which exporters ignored before as well
+
+# Operators whose conversion takes for granted that optional outputs are there, with their number of outputs.
+_OUTPUT_COUNTS = {"Unique": 4}
+
+# Composite operators that the compiler does not convert as such, although it converts what their definition in ONNX
+# is made of: (domain, name).
+_EXPANDED = [
+    ("", "Attention"),
+    ("", "CausalConvWithState"),
+    ("", "NegativeLogLikelihoodLoss"),
+    ("", "SoftmaxCrossEntropyLoss"),
+    ("ai.onnx.preview", "FlexAttention"),
+]
+
+
+def prepare(source: ModelSource, dims: Mapping[str, int]) -> Any:
+    """The model, ready to import."""
+    model = _read(source)
+    refuse_unknown_operators(model, source.label)
+    model = _inline_functions(model, source.label)
+    _bind_dims(model, dims, source.label)
+    load_external_data(model, source)
+    weights = detach_weights(model.graph)
+    model.ir_version = max(model.ir_version, _IR_VERSION)
+    check_model(model, source.label)
+    model = _raise_opset(model)
+    model = _expand_composites(model)
+    _name_nodes(model.graph)
+    _complete_outputs(model.graph)
+    model = _infer_shapes(model, source.label)
+    refuse_element_types(model, source.label)
+    attach_weights(model.graph, weights)
+    return model
+
+
+def _read(source: ModelSource) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    if source.message is not None:
+        model = onnx.ModelProto()
+        model.CopyFrom(source.message)
+    else:
+        try:
+            model = onnx.load_model_from_string(source.data)
+        except DecodeError as error:
+            raise CompileError(
+                f"{source.label} is not an ONNX model, or is damaged: its protobuf cannot be read ({error})",
+                location=source.label,
+            ) from error
+    if not model.HasField("graph") or not model.graph.output:
+        raise CompileError(
+            f"{source.label} is not an ONNX model, or is damaged: it holds no graph with outputs",
+            location=source.label,
+        )
+    if opset_of(model) == 0:
+        raise CompileError(
+            f"{source.label} does not say which version of the ONNX operators it uses (opset_import)",
+            location=source.label,
+        )
+    return model
+
+
+def _inline_functions(model: Any, label: str) -> Any:
+    if not model.functions:
+        return model
+    from onnx import inliner
+
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:
+        raise CompileError(f"{label}: its local functions cannot be inlined: {error}", location=label) from error
+
+
+def _expand_composites(model: Any) -> Any:
+    from onnx import inliner
+
+    if not any((node.domain, node.op_type) in _EXPANDED for node in nodes_of(model.graph)):
+        return model
+    return inliner.inline_selected_functions(model, _EXPANDED, inline_schema_functions=True)
+
+
+def _bind_dims(model: Any, dims: Mapping[str, int], label: str) -> None:
+    """Write numbers in place of symbolic dimensions, everywhere that they occur."""
+    graph = model.graph
+    initialised = {item.name for item in graph.initializer}
+    known = dict.fromkeys(
+        dim.dim_param
+        for item in graph.input
+        if item.name not in initialised
+        for dim in item.type.tensor_type.shape.dim
+        if dim.dim_param
+    )
+    for name, size in dims.items():
+        if name not in known:
+            there = f"it has {', '.join(known)}" if known else "its inputs have none"
+            raise UsageError(f"{label} has no symbolic dimension {name!r}; {there}")
+        if size < 1:
+            raise UsageError(f"dimension {name!r} cannot be {size}; give a number of at least 1")
+    if dims:
+        for item in value_infos_of(graph):
+            for dim in item.type.tensor_type.shape.dim:
+                if dim.dim_param in dims:
+                    dim.dim_value = dims[dim.dim_param]
+
+
+def _raise_opset(model: Any) -> Any:
+    """Newer definitions of the operators are better covered by the importer than old ones; a model that ONNX's
+    converter cannot convert is imported as it is."""
+    import onnx
+
+    if opset_of(model) >= _OPSET:
+        return model
+    try:
+        converted = onnx.version_converter.convert_version(model, _OPSET)
+        onnx.checker.check_model(converted)
+    except Exception:  # the converter raises bare RuntimeErrors of many kinds for operators without an adapter
+        return model
+    return converted
+
+
+def _complete_outputs(graph: Any) -> None:
+    for node in nodes_of(graph):
+        count = _OUTPUT_COUNTS.get(node.op_type, 0)
+        for index in range(count):
+            name = f"{node.name}/unused_{index}"
+            if index >= len(node.output):
+                node.output.append(name)
+            elif not node.output[index]:
+                node.output[index] = name
+
+
+def _name_nodes(graph: Any) -> None:
+    """Names for nodes without one, so that errors and kernels can say where they come from."""
+    for index, node in enumerate(nodes_of(graph)):
+        if not node.name:
+            node.name = f"{node.op_type}_{index}"
+
+
+def _infer_shapes(model: Any, label: str) -> Any:
+    import onnx
+
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise CompileError(f"{label}: its shapes do not fit together: {one_line(error)}", location=label) from error
