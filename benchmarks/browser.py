@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ __all__ = ["compare", "main", "own_costs"]
 
 PROFILE = "webgpu-software"  # the headless browser computes on SwiftShader
 CHAIN_LENGTH = 60
-CHAIN_WIDTH = 64
+CHAIN_WIDTH = 16
 IMPORT_RUNS = 5
 
 PEER = """
@@ -89,21 +90,24 @@ globalThis.bench = {
 """
 
 
-def chain(length: int = CHAIN_LENGTH, width: int = CHAIN_WIDTH) -> str:
-    """A program of as many small matrix products, each a dispatch: x @ w1 @ w2 …"""
-    tensor = f"tensor<{width}x{width}xf32>"
+def chain(length: int = CHAIN_LENGTH) -> str:
+    """A program of so many small matrix products of growing width, each a dispatch of a kernel of its own."""
     random = np.random.default_rng(0)
-    lines = [f"  %e = tensor.empty() : {tensor}", "  %zero = arith.constant 0.0 : f32"]
-    for step in range(length):
-        weights = (random.standard_normal((width, width)) / width**0.5).astype("<f4").tobytes().hex()
+    widths = [CHAIN_WIDTH + 4 * step for step in range(length + 1)]
+    lines = ["  %zero = arith.constant 0.0 : f32"]
+    for step, (width, wider) in enumerate(pairwise(widths)):
+        weights = (random.standard_normal((width, wider)) / width**0.5).astype("<f4").tobytes().hex()
+        x, w, y = f"tensor<4x{width}xf32>", f"tensor<{width}x{wider}xf32>", f"tensor<4x{wider}xf32>"
         lines += [
-            f'  %w{step} = arith.constant dense<"0x{weights}"> : {tensor}',
-            f"  %i{step} = linalg.fill ins(%zero : f32) outs(%e : {tensor}) -> {tensor}",
-            f"  %x{step + 1} = linalg.matmul ins(%x{step}, %w{step} : {tensor}, {tensor}) "
-            f"outs(%i{step} : {tensor}) -> {tensor}",
+            f'  %w{step} = arith.constant dense<"0x{weights}"> : {w}',
+            f"  %e{step} = tensor.empty() : {y}",
+            f"  %i{step} = linalg.fill ins(%zero : f32) outs(%e{step} : {y}) -> {y}",
+            f"  %x{step + 1} = linalg.matmul ins(%x{step}, %w{step} : {x}, {w}) outs(%i{step} : {y}) -> {y}",
         ]
     body = "\n".join(lines)
-    return f"func.func @main(%x0: {tensor}) -> {tensor} {{\n{body}\n  return %x{length} : {tensor}\n}}\n"
+    result = f"tensor<4x{widths[-1]}xf32>"
+    signature = f"@main(%x0: tensor<4x{CHAIN_WIDTH}xf32>) -> {result}"
+    return f"func.func {signature} {{\n{body}\n  return %x{length} : {result}\n}}\n"
 
 
 def compare(session: BrowserSession, model: Model, seed: int, repetitions: int, provider: str) -> dict[str, Any]:
@@ -149,11 +153,11 @@ def own_costs(session: BrowserSession, repetitions: int) -> dict[str, Any]:
     session.run(Path(measurement.__file__).read_text(encoding="utf-8") + "\nNone\n")
     code = """
 module, _seconds = await load(url, "auto", None)
-numbers = await measure(module, "main", [tensor(x.to_bytes(), (width, width), "float32")], {}, repetitions)
+numbers = await measure(module, "main", [tensor(x.to_bytes(), (4, width), "float32")], {}, repetitions)
 module.close()
 numbers
 """
-    x = np.ones((CHAIN_WIDTH, CHAIN_WIDTH), np.float32).tobytes()
+    x = np.ones((4, CHAIN_WIDTH), np.float32).tobytes()
     numbers = session.run(code, url=url, x=x, width=CHAIN_WIDTH, repetitions=repetitions)
     with tempfile.TemporaryDirectory() as folder:
         wheel_bytes = runtime_wheel(Path(folder)).stat().st_size
