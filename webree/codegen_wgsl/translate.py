@@ -184,7 +184,10 @@ def _lanes_used(address: Op) -> set[int]:
     lanes: set[int] = set()
     for load in address.result.uses:
         for use in load.result.uses if load.name == "spirv.Load" else ():
-            lanes |= {int(use.attributes["indices"][0])} if use.name == "spirv.CompositeExtract" else {0, 1, 2}
+            if use.name != "spirv.CompositeExtract":
+                return {0, 1, 2}
+            if use.result.uses:
+                lanes.add(int(use.attributes["indices"][0]))
         if load.name != "spirv.Load":
             return {0, 1, 2}
     return lanes
