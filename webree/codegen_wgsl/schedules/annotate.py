@@ -14,6 +14,7 @@ Kernels that cannot be vectorised (64-bit integers) run there with one thread pe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from webree.codegen_wgsl.schedules.nest import NAMED_LOOPS, Nest, indexing_maps, nest_of
@@ -56,7 +57,9 @@ def _annotate_kernel(function: Any, budget: Budget) -> bool:
     main = [op for op in computing if op.name != "linalg.fill"]
     if _vectorise(main, budget):
         return True
-    return len(computing) > 1 and _serialise(main)
+    if len(computing) > 1:
+        return _serialise(main)
+    return any(_has_64_bit_values(op) for op in main) and _distribute(main[0], budget)
 
 
 def _vectorise(computing: Sequence[Any], budget: Budget) -> bool:
@@ -74,6 +77,15 @@ def _vectorise(computing: Sequence[Any], budget: Budget) -> bool:
     if tiling is None:
         return False
     _attach(root, tiling, "BaseVectorize")
+    return True
+
+
+def _distribute(op: Any, budget: Budget) -> bool:
+    """Schedule a kernel of one operation for the scalar pipeline, where the compiler would vectorise it."""
+    tiling = choose(nest_of(op), budget, vectors=False) if _is_nest(op) else None
+    if tiling is None:
+        return False
+    _attach(op, replace(tiling, reduction=()), "BaseDistribute")
     return True
 
 
