@@ -1,7 +1,7 @@
-"""Small programs in MLIR's vm dialect, one function each, that together use every opcode the compiler can emit.
+"""Single operations in MLIR's vm dialect, one function each.
 
-Enters: nothing. Leaves: `PROGRAMS`, a list of `Program`. Floats cross a function's boundary as their bits, so that results
-compare exactly; the wrappers around single operations are written by `_operation`.
+Enters: nothing. Leaves: `OPERATIONS`, a list of `Program`. Floats cross a function's boundary as their bits, so that
+results compare exactly.
 """
 
 from __future__ import annotations
@@ -94,10 +94,7 @@ def _float_operations(kind: str) -> list[Program]:
     two, one = (kind, kind), (kind,)
     rows = [operation(f"{op}.{kind}", two, kind, kind) for op in ("add", "sub", "mul", "div", "rem", "min", "max")]
     rows += [operation(f"fma.{kind}", (kind,) * 3, kind, kind)]
-    rows += [
-        operation(f"{op}.{kind}", one, kind, kind)
-        for op in ("abs", "neg", "ceil", "floor", "round", "sqrt")
-    ]
+    rows += [operation(f"{op}.{kind}", one, kind, kind) for op in ("abs", "neg", "ceil", "floor", "round", "sqrt")]
     rows += [operation(f"round.{kind}.even", one, kind, kind)]
     functions = "atan cos sin exp exp2 expm1 log log10 log1p log2 rsqrt tanh erf".split()
     rows += [operation(f"{op}.{kind}", one, kind, kind, ulps=4) for op in functions]
@@ -136,9 +133,7 @@ def _operations() -> list[Program]:
     for kind in ("f32", "f64"):
         rows += _float_operations(kind)
     rows += [operation(op, (source,), target, f"{source} -> {target}") for op, source, target in _CASTS]
-    rows += [
-        operation(f"select.{kind}", ("i32", kind, kind), kind, kind) for kind in ("i32", "i64", "f32", "f64")
-    ]
+    rows += [operation(f"select.{kind}", ("i32", kind, kind), kind, kind) for kind in ("i32", "i64", "f32", "f64")]
     return rows
 
 

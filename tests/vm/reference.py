@@ -1,6 +1,7 @@
 """Runs a module in IREE's own runtime and in ours, and reports results in one form.
 
-Enters: MLIR text or module bytes, integer arguments. Leaves: an `Outcome`: the integer results, or the status of a failure.
+Enters: MLIR text or module bytes, integer arguments. Leaves: an `Outcome`: the integer results, or the status of a
+failure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import iree.runtime as iree_runtime
 
-from webree.errors import InvocationError
+from webree.errors import InvocationError, StatusCode
 from webree.module.reader import read_module
 from webree.module.source import MemorySource
 from webree.vm.context import Context
@@ -79,11 +80,10 @@ class OurModule:
             return Outcome(failure=error.status.name)
 
 
+_STATUS_NAMES = frozenset(code.name for code in StatusCode)
+
+
 def _status_name(message: str) -> str:
     """IREE's Python binding says `Error invoking function: file.c:1: OUT_OF_RANGE; …`."""
     words = message.replace(";", " ").replace(":", " ").split()
-    return next((word for word in words if word.isupper() and len(word) > 4 and "_" in word or word in _NAMES), message)
-
-
-_NAMES = {"CANCELLED", "UNKNOWN", "ABORTED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DEFERRED", "INCOMPATIBLE"}
-_NAMES |= {"INVALID_ARGUMENT", "NOT_FOUND", "UNAUTHENTICATED"}
+    return next((word for word in words if word in _STATUS_NAMES), message)
