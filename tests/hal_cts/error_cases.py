@@ -183,6 +183,21 @@ def devices_lost_while_waiting(cts: Conformance) -> Suspendable[None]:
 
 
 @case
+def devices_closed_while_waiting(cts: Conformance) -> Suspendable[None]:
+    """A read-back under way when the device is closed ends, with its bytes or with a `DeviceError`."""
+    device = yield from cts.open_device()
+    buffer = device.allocate(64)
+    device.fill(buffer, 0, 64, b"\7")
+    wait = device.read_back([(buffer, 0, 64)])
+    device.close()
+    try:
+        sources = yield wait
+        assert contents(sources[0]) == b"\7" * 64
+    except DeviceError:
+        pass
+
+
+@case
 def devices_do_not_mix(cts: Conformance) -> Suspendable[None]:
     other = yield from cts.open_device()
     foreign, own = other.allocate(16), cts.upload(bytes(16))

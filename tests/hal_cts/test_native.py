@@ -19,9 +19,11 @@ pytestmark = pytest.mark.native
 
 
 def lose(device: Device) -> None:
-    """Destroy the GPU device behind the driver's back."""
+    """Destroy the GPU device behind the driver's (and wgpu-py's) back, as a driver reset would."""
+    from wgpu.backends.wgpu_native import lib
+
     logging.getLogger("wgpu").setLevel(logging.CRITICAL)  # wgpu-py logs the loss as an error
-    device._backend.gpu.destroy()  # type: ignore[attr-defined]
+    lib.wgpuDeviceDestroy(device._backend.gpu._internal)  # type: ignore[attr-defined]
 
 
 @pytest.fixture

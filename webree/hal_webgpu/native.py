@@ -196,6 +196,7 @@ class NativeBackend:
             return self._read_timestamps(encoder, sets, 2 * 8 * passes)
 
     def destroy(self) -> None:
+        self.failure = DeviceError("the device was closed", status=StatusCode.FAILED_PRECONDITION)
         self._compiler.shutdown(wait=True, cancel_futures=True)
         for stream in self._streams.values():
             stream.constants.destroy()
@@ -332,6 +333,8 @@ class NativeBackend:
                 raise self.failure
             if error is not None:
                 self._fail("read back", error)
+            # wgpu-native ends the process where a lost device's memory is looked at; a new buffer only raises.
+            self._create_gpu_buffer(16, STAGING_USAGE).destroy()
             with self._errors("read back"):
                 data = staging.read_mapped(0, byte_size)
                 staging.unmap()
