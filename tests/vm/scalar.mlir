@@ -45,7 +45,11 @@ func.func @float_chain(%x: i32, %y: i32) -> (i32, i32) {
   %2 = arith.addf %0, %1 : f32
   %3 = arith.mulf %2, %0 : f32
   %4 = arith.subf %3, %1 : f32
-  %5 = arith.divf %4, %2 : f32
+  // 0 / 0 would be a NaN, whose sign nothing defines.
+  %one = arith.constant 1.0 : f32
+  %size = math.absf %2 : f32
+  %divisor = arith.addf %size, %one : f32
+  %5 = arith.divf %4, %divisor : f32
   %6 = math.absf %5 : f32
   %7 = math.sqrt %6 : f32
   %8 = math.floor %7 : f32
