@@ -162,8 +162,8 @@ class FakeDevice(Device):
         memory_type: MemoryType = MemoryType.DEVICE_LOCAL,
         usage: BufferUsage = BufferUsage.DEFAULT,
     ) -> Buffer:
-        if self.closed:
-            raise DeviceError("the device is closed")
+        if self.closed or byte_length < 0 or byte_length > 1 << 30:
+            raise DeviceError("the device is closed or too small", status=StatusCode.RESOURCE_EXHAUSTED)
         return Buffer(self, FakeAllocation(byte_length, self.counters), 0, byte_length, memory_type, usage)
 
     def create_executable(self, format: str, data: ByteSource, constants: bytes = b"") -> Executable:
@@ -201,9 +201,9 @@ class FakeDevice(Device):
 
     def execute(self, command_buffer: CommandBuffer, binding_table: Sequence[BindingTableEntry] = ()) -> None:
         assert isinstance(command_buffer, FakeCommandBuffer)
-        assert command_buffer.final
         assert not self.paused
-        assert len(binding_table) == command_buffer.binding_capacity
+        if not command_buffer.final or len(binding_table) != command_buffer.binding_capacity:
+            raise DeviceError("a command buffer that still records, or a table of another size")
         self.counters.submissions += 1
         self.counters.dispatches += command_buffer.dispatch_count
         for command in command_buffer.commands:
@@ -247,13 +247,17 @@ def memory(buffer: Buffer, byte_offset: int, byte_length: int) -> memoryview:
 def resolve(ref: BufferRef, table: Sequence[BindingTableEntry]) -> memoryview:
     if ref.buffer is not None:
         return memory(ref.buffer, ref.byte_offset, ref.byte_length)
+    if not 0 <= ref.slot < len(table):
+        raise DeviceError(f"slot {ref.slot} of {len(table)}")
     buffer, byte_offset, byte_length = table[ref.slot]
     entry = memory(buffer, byte_offset, byte_length)
     end = len(entry) if ref.byte_length == WHOLE_BUFFER else ref.byte_offset + ref.byte_length
-    assert end <= len(entry)
+    if end > len(entry):
+        raise DeviceError("a range outside of its slot")
     return entry[ref.byte_offset : end]
 
 
 def fill(device: FakeDevice, target: memoryview, pattern: bytes) -> None:
-    assert len(target) % len(pattern) == 0
+    if len(target) % len(pattern):
+        raise DeviceError("a range that is not a multiple of the pattern")
     target[:] = pattern * (len(target) // len(pattern))

@@ -152,7 +152,7 @@ def _load(
                 file.signatures[export.ordinal].attributes,
             )
             for export in file.exports
-            if export.ordinal < len(file.signatures) and _is_callable(export.name)
+            if 0 <= export.ordinal < len(file.signatures) and _is_callable(export.name)
         }
         chosen = yield from choose_device(device)
         context = yield from _instantiate(file, chosen.device, parameters)

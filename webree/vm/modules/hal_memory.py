@@ -162,13 +162,17 @@ def buffer_length(buffer: Buffer) -> int:
 
 def buffer_load(buffer: Buffer, byte_offset: int, byte_length: int) -> Suspendable[int]:
     """Read 1, 2 or 4 bytes, zero-extended, once everything queued before is done."""
-    byte_offset, byte_length = buffer.resolve(byte_offset, byte_length)
+    if byte_length not in (1, 2, 4):
+        raise InvocationError(f"hal.buffer.load: a value of {byte_length} bytes")
+    buffer.resolve(byte_offset, byte_length)
     (source,) = yield buffer.device.read_back([(buffer, byte_offset, byte_length)])
     value = int.from_bytes(source.read(0, byte_length), "little")
     return value - _I32_SPAN if value >= _I32_SIGN else value
 
 
 def buffer_store(value: int, buffer: Buffer, byte_offset: int, byte_length: int) -> None:
+    if byte_length not in (1, 2, 4):
+        raise InvocationError(f"hal.buffer.store: a value of {byte_length} bytes")
     data = (value & (_I32_SPAN - 1)).to_bytes(4, "little")[:byte_length]
     buffer.device.update(MemorySource(data), buffer, byte_offset)
 
@@ -188,6 +192,8 @@ def tensor_type(shape: Sequence[int], element_type: int) -> str:
 def view_create(
     buffer: Buffer, byte_offset: int, byte_length: int, element_type: int, encoding: int, shape: Sequence[int]
 ) -> BufferView:
+    if any(extent < 0 for extent in shape):
+        raise InvocationError(f"hal.buffer_view.create: {tensor_type(shape, element_type)} has a negative extent")
     return BufferView(buffer.subspan(byte_offset, byte_length), tuple(shape), element_type, encoding)
 
 
