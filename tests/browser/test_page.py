@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+import webree
 from tests.browser.programs import DYNAMIC, MIXED, compiled
+from tests.models import DEMO, MODELS, fetch_magika
 from webree.tools.browser_session import BrowserSession
 from webree.tools.bundle import write_site
+from webree.tools.main import main as command_line
 from webree.tools.serve import SiteServer
 from webree.tools.site_parts import pyodide_folder
 
 pytestmark = pytest.mark.browser
 
+ROOT = Path(webree.__file__).parents[1]
 READY_MS = 60_000
 
 PROGRAM = '''
@@ -33,6 +40,19 @@ async def answer(module, file, name):
     y, _ = await module.main_async([[file.size, FACTOR, 0.0]] * 2, [[0, 0, 0]] * 2)
     return {"title": f"{y.tolist()[0][0]:.0f} {first!r}", "rows": [["half", 0.5], ["factor", y.tolist()[1][1]]]}
 '''
+
+
+def png() -> bytes:
+    """A small picture of noise."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    size = 32
+    rows = b"".join(b"\0" + secrets.token_bytes(3 * size) for _ in range(size))
+    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in parts)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +120,37 @@ def test_drop_a_file_and_read_the_answer(make_site: Any, visitor: Any, tmp_path:
     bad.write_text("x")
     visitor.locator("#file").set_input_files(bad)
     visitor.get_by_role("alert").filter(has_text="this file is not liked").wait_for()
+
+
+def test_magika_names_the_type_of_a_dropped_file(visitor: Any, tmp_path: Path) -> None:
+    """The demo's page, made by the command line: real files, and the right answers."""
+    folder = fetch_magika()
+    module = tmp_path / "magika.vmfb"
+    model = MODELS[0]
+    module.write_bytes(webree.compile(model.make(0), profile="webgpu-software", dims=dict(model.dims)))
+    parts = [DEMO / "features.py", folder / "config.min.json", folder / "content_types_kb.min.json"]
+    files = [word for path in parts for word in ("--file", str(path))]
+    words = ["bundle", str(module), "-o", str(tmp_path / "site"), "--program", str(DEMO / "page.py"), *files]
+    assert command_line([*words, "--name", "Magika"]) == 0
+    samples = {
+        "program.txt": (Path(__file__).read_bytes(), "python"),
+        "settings": ((ROOT / "package-lock.json").read_bytes(), "json"),
+        "picture": (png(), "png"),
+        "nothing": (b"", "empty"),
+    }
+    with SiteServer({"/": tmp_path / "site"}) as server:
+        visitor.goto(server.url)
+        visitor.locator("#ask-file").wait_for(timeout=READY_MS)
+        for name, (data, label) in samples.items():
+            file = tmp_path / name
+            file.write_bytes(data)
+            visitor.locator("#file").set_input_files(file)
+            visitor.locator("#title").filter(has_text=f"{name}: ").wait_for()
+            assert visitor.locator("#title").inner_text().endswith(f"({label})")
+            if data:
+                assert visitor.locator("#rows th").first.inner_text() == label
+            if name == "program.txt":
+                keep_screenshot(visitor, "magika")
 
 
 def test_run_a_function_without_a_program(make_site: Any, visitor: Any) -> None:
