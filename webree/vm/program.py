@@ -145,7 +145,7 @@ class Program:
 
     def _compile(self, ordinal: int) -> Callable[..., Any]:
         translation = translate(self.module.file, ordinal, self.module.code[ordinal], self.callees)
-        file_name = f"{_CODE_NAME} {ordinal} of {self.module.file.name}>"
+        file_name = f"{_CODE_NAME} {ordinal} of {self.module.file.name!a}>"  # a NUL would be refused
         self._line_pcs[file_name] = translation.line_pcs
         exec(compile(translation.source, file_name, "exec"), self._namespace)
         return self._namespace[f"F{ordinal}"]  # type: ignore[no-any-return]
