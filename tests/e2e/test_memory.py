@@ -48,13 +48,15 @@ def test_a_thousand_calls_do_not_grow_memory(device: Device) -> None:
         counters = device.counters
         held = (counters.allocated_bytes, counters.in_use_bytes, counters.pipelines)
         tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
+        before = tracemalloc.take_snapshot()
         call_and_check(CALLS)
-        grown = tracemalloc.get_traced_memory()[0] - before
+        changes = tracemalloc.take_snapshot().compare_to(before, "lineno")
         tracemalloc.stop()
+        grown = sum(change.size_diff for change in changes)
         counters = device.counters  # takes in what was released since
         assert (counters.allocated_bytes, counters.in_use_bytes, counters.pipelines) == held
-        assert grown < HEAP_SLACK_BYTES, f"Python's heap grew by {grown} bytes in {CALLS} calls"
+        most = "\n".join(map(str, changes[:8]))
+        assert grown < HEAP_SLACK_BYTES, f"Python's heap grew by {grown} bytes in {CALLS} calls:\n{most}"
 
 
 def test_closed_modules_give_their_memory_back(device: Device) -> None:
