@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
+from pkgutil import get_data
 
 from webree.hal_webgpu.command_stream import CLEAR, COPY, DISPATCH, OWN_CONSTANTS, StreamWriter
 from webree.hal_webgpu.executable import PipelineCache
@@ -167,4 +167,6 @@ def _rotated(pattern: bytes, phase: int) -> tuple[int, int]:
 
 
 def _source(name: str) -> MemorySource:
-    return MemorySource((files("webree.hal_webgpu") / "builtins" / name).read_bytes())
+    text = get_data(__package__, f"builtins/{name}")
+    assert text is not None
+    return MemorySource(text)
