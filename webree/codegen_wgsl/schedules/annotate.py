@@ -50,6 +50,7 @@ def _kernels(op: Any) -> Iterator[Any]:
 def _annotate_kernel(function: Any, budget: Budget) -> bool:
     if len(function.regions[0].blocks) != 1:
         return False
+    _decompose_softmax(function)
     operations = [inner.operation for inner in function.regions[0].blocks[0].operations]
     computing = [op for op in operations if op.name.startswith(_COMPUTING)]
     if any("compilation_info" in op.attributes or "lowering_config" in op.attributes for op in computing):
@@ -60,6 +61,14 @@ def _annotate_kernel(function: Any, budget: Budget) -> bool:
     if len(computing) > 1:
         return _serialise(main)
     return any(_has_64_bit_values(op) for op in main) and _distribute(main[0], budget)
+
+
+def _decompose_softmax(function: Any) -> None:
+    """Take softmax apart now, as the compiler would do later, so that its parts can be scheduled."""
+    from iree.compiler.passmanager import PassManager
+
+    if any(inner.operation.name == "linalg.softmax" for inner in function.regions[0].blocks[0].operations):
+        PassManager.parse("func.func(iree-codegen-decompose-softmax)", function.context).run(function)
 
 
 def _vectorise(computing: Sequence[Any], budget: Budget) -> bool:
