@@ -6,7 +6,8 @@ Enters: the flatbuffer table and a function's instruction offsets. Leaves: text 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
 from webree.module.flatbuffer import Table
 
@@ -64,8 +65,15 @@ class DebugDatabase:
 
     def locate(self, function: str, byte_offset: int) -> str:
         """The location of the instruction at `byte_offset` of the function with this local name, "" if unknown."""
-        best = -1
-        for name, rows in self.functions:
-            if name == function:
-                best = max((row for row in rows if row[0] <= byte_offset), default=(0, -1))[1]
-        return self.describe(best)
+        return self.locator(function)(byte_offset)
+
+    def locator(self, function: str) -> Callable[[int], str]:
+        """`locate` for many instructions of one function."""
+        rows = sorted(next((rows for name, rows in self.functions if name == function), []))
+        offsets = [offset for offset, _location in rows]
+
+        def locate(byte_offset: int) -> str:
+            position = bisect_right(offsets, byte_offset)
+            return self.describe(rows[position - 1][1]) if position else ""
+
+        return locate
