@@ -15,6 +15,8 @@ __all__ = ["numbered_lines", "shader_error"]
 CONTEXT_LINES = 3
 """Source lines shown before and after the one in error."""
 
+_NOISE = ("┌─", "In wgpu", "In a ", "Caused by", "note: label", "Validation Error")
+
 _POSITION = re.compile(r"(?:wgsl|^|\s):(\d+):(\d+)")
 
 
@@ -43,16 +45,10 @@ def numbered_lines(source: str, line: int) -> str:
 
 
 def _essence(message: str) -> str:
-    """The message without source drawings and wrapping: naga draws an excerpt of its own, ours is numbered."""
-    kept = []
-    for text in message.splitlines():
-        stripped = text.strip()
-        if (
-            not stripped
-            or "│" in stripped
-            or stripped.startswith(("┌─", "In wgpu", "In a ", "Caused by", "note: label"))
-        ):
-            continue
-        if stripped not in kept:
-            kept.append(stripped)
+    """The message without source drawings, wrapping and headlines: naga draws an excerpt of its own, ours is numbered."""
+    kept: list[str] = []
+    for line in message.splitlines():
+        text = line.strip()
+        if text and "│" not in text and not text.startswith(_NOISE) and text not in kept:
+            kept.append(text)
     return "; ".join(kept) or message.strip()
