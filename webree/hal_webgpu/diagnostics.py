@@ -45,7 +45,7 @@ def numbered_lines(source: str, line: int) -> str:
 
 
 def _essence(message: str) -> str:
-    """The message without source drawings, wrapping and headlines: naga draws an excerpt of its own, ours is numbered."""
+    """The message without headlines, wrapping and drawings: naga draws an excerpt of its own, ours is numbered."""
     kept: list[str] = []
     for line in message.splitlines():
         text = line.strip()
