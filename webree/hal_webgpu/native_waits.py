@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from webree.hal_webgpu.pool import size_class
 from webree.module.source import ByteSource, MemorySource
 
 __all__ = ["CompileWait", "MapWait", "Staging", "slices", "ticks_to_us"]
@@ -96,7 +97,7 @@ class Staging:
                 buffer = min(fitting, key=lambda buffer: buffer.size)
                 self._free.remove(buffer)
                 return buffer
-        return self._create(max(SMALLEST_STAGING_BYTES, 1 << (byte_size - 1).bit_length()))
+        return self._create(size_class(max(SMALLEST_STAGING_BYTES, byte_size)))
 
     def give(self, buffer: Any) -> None:
         """Take a buffer back; the one that was back longest goes if there are too many."""
