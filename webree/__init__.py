@@ -79,7 +79,13 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'webree' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(home), name)
+    try:
+        value = getattr(import_module(home), name)
+    except ModuleNotFoundError:  # the wheel for browsers has no compiler
+        if name != "compile":
+            raise
+        value = import_module("webree.api").compile_elsewhere
+    globals()[name] = value
     return value
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from webree.device_choice import DeviceName, choose_device, list_devices
-from webree.errors import DeviceError, ModuleError, StatusCode, UsageError, WebreeError
+from webree.errors import CompileError, DeviceError, ModuleError, StatusCode, UsageError, WebreeError
 from webree.hal.device import AdapterInfo, Device
 from webree.hal.registry import IN_BROWSER
 from webree.module.source import ByteSource, MemorySource
@@ -73,6 +73,15 @@ def devices(driver: str | None = None) -> list[AdapterInfo]:
 async def devices_async(driver: str | None = None) -> list[AdapterInfo]:
     """As `devices`, as a coroutine."""
     return await run_async(list_devices(driver))
+
+
+def compile_elsewhere(source: Any, **_: Any) -> NoReturn:
+    """Stands for `webree.compile` where the package was installed without the compiler. Raises `CompileError`."""
+    raise CompileError(
+        "this installation of webree has only the runtime; compile the model on a desktop or server with: "
+        'pip install "webree[compiler]" && webree compile MODEL -o MODULE.vmfb',
+        status=StatusCode.UNAVAILABLE,
+    )
 
 
 # --- From a name to bytes -----------------------------------------------------------------------------------------

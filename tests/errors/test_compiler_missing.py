@@ -6,6 +6,20 @@ import subprocess
 import sys
 
 
+def test_the_wheel_for_browsers_has_no_compiler() -> None:
+    code = """
+import sys
+sys.modules["webree.compiler"] = None
+import webree
+try:
+    webree.compile(b"func.func @f() { return }", profile="webgpu")
+except webree.CompileError as error:
+    print(error.status.name, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("UNAVAILABLE this installation of webree has only the runtime; compile the model on")
+
+
 def test_what_to_install() -> None:
     code = """
 import sys
