@@ -50,7 +50,7 @@ def _kernels(op: Any) -> Iterator[Any]:
 def _annotate_kernel(function: Any, budget: Budget) -> bool:
     if len(function.regions[0].blocks) != 1:
         return False
-    _decompose_softmax(function)
+    _simplify(function)
     operations = [inner.operation for inner in function.regions[0].blocks[0].operations]
     computing = [op for op in operations if op.name.startswith(_COMPUTING)]
     if any("compilation_info" in op.attributes or "lowering_config" in op.attributes for op in computing):
@@ -63,12 +63,26 @@ def _annotate_kernel(function: Any, budget: Budget) -> bool:
     return any(_has_64_bit_values(op) for op in main) and _distribute(main[0], budget)
 
 
-def _decompose_softmax(function: Any) -> None:
-    """Take softmax apart now, as the compiler would do later, so that its parts can be scheduled."""
+def _simplify(function: Any) -> None:
+    """Run the passes that make a kernel schedulable, where it needs them."""
     from iree.compiler.passmanager import PassManager
 
-    if any(inner.operation.name == "linalg.softmax" for inner in function.regions[0].blocks[0].operations):
-        PassManager.parse("func.func(iree-codegen-decompose-softmax)", function.context).run(function)
+    operations = [inner.operation for inner in function.regions[0].blocks[0].operations]
+    passes = []
+    if any(op.name == "linalg.softmax" for op in operations):
+        passes.append("iree-codegen-decompose-softmax")  # the compiler would do it later
+    if any(_has_unknown_size(op) for op in operations):
+        # A dimension of unknown size that is known to be a multiple of something is split: the multiple is static.
+        passes += ["iree-codegen-block-dynamic-dimensions", "canonicalize", "cse"]
+    if passes:
+        PassManager.parse(f"func.func({','.join(passes)})", function.context).run(function)
+
+
+def _has_unknown_size(op: Any) -> bool:
+    from iree.compiler import ir
+
+    kinds = [result.type for result in op.results]
+    return any(isinstance(kind, ir.RankedTensorType) and not kind.has_static_shape for kind in kinds)
 
 
 def _vectorise(computing: Sequence[Any], budget: Budget) -> bool:
