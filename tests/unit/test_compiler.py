@@ -262,6 +262,36 @@ def test_onnx_int64_inputs_stay() -> None:
     assert declaration(compile(model)) == "sync func @main(%ids: tensor<?xi64>) -> (%rows: tensor<?x8xf32>)"
 
 
+def test_unsigned_integers_stay_unsigned() -> None:
+    model = onnx_model(
+        [helper.make_node("Add", ["x", "y"], ["z"])],
+        [("x", TensorProto.UINT8, ["n"]), ("y", TensorProto.UINT8, [1])],
+        [("z", TensorProto.UINT8, ["n"])],
+    )
+    assert declaration(compile(model)) == (
+        "sync func @main(%x: tensor<?xui8>, %y: tensor<1xui8>) -> (%z: tensor<?xui8>)"
+    )
+    text = compile(model, compile_to="abi").decode()
+    assert "tensor<?xui8> as tensor<?xi8>" in text
+    mixed = "func.func @main(%a: tensor<4xui32>, %b: tensor<4xi32>) -> (tensor<4xi32>, tensor<4xui32>) {\n" + (
+        "  return %b, %a : tensor<4xi32>, tensor<4xui32>\n}"
+    )
+    assert declaration(compile(mixed)) == (
+        "sync func @main(%input0: tensor<4xui32>, %input1: tensor<4xi32>) -> "
+        "(%output0: tensor<4xi32>, %output1: tensor<4xui32>)"
+    )
+
+
+def test_int64_kernels_of_static_shapes_are_not_vectorised() -> None:
+    """The compiler's own choice for them fails, because the emulation of i64 takes no vectors of one element."""
+    for shape in ("32", "1x32", "4x64"):
+        text = f"tensor<{shape}xi64>"
+        assert compile(
+            f"func.func @main(%a: {text}) -> tensor<{shape}xf32> {{\n"
+            f"  %0 = arith.sitofp %a : {text} to tensor<{shape}xf32>\n  return %0 : tensor<{shape}xf32>\n}}"
+        )
+
+
 def test_onnx_local_functions_are_inlined() -> None:
     double = helper.make_function(
         "local", "Double", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 17)]

@@ -128,6 +128,7 @@ def _translate(symbol: str, variant: Any, profile: Profile, statistics: Mapping[
             name: [_is_constant(flags) for flags in layout.binding_flags] for name, layout in layouts.items()
         },
         describe={name: item.description for name, item in described.items()},
+        features=profile.features,
     )
     by_name = {export.name: export for export in shader.exports}
     for name, layout in layouts.items():

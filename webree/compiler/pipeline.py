@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,8 +29,9 @@ from webree.compiler.executables import (
     name_device,
     translate_executables,
 )
-from webree.compiler.frontends import ImportedModel, Signature
+from webree.compiler.frontends import ImportedModel
 from webree.compiler.session import Session
+from webree.compiler.signatures import declare_unsigned, set_names, unsigned_types
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import Profile
 from webree.errors import CompileError, UsageError
@@ -143,13 +145,14 @@ class Pipeline:
         self._dump(module, "import")
         if end == "import":
             return module
+        unsigned = unsigned_types(module)
         try:
             module = self._phase(module, None, "input")
         except CompileError as error:
             raise (imported.explain(error) if imported.explain is not None else error) from error
         self.warnings += demote_f64(self.session, module)
         self._set_target(module)
-        _set_names(module, imported.signatures)
+        set_names(module, imported.signatures)
         if end != "input":
             schedules.prepare(module, self.profile)
         statistics: dict[str, DispatchStatistics] = {}
@@ -161,7 +164,9 @@ class Pipeline:
                 schedules.annotate(module, self.profile)
             module = self._phase(module, phase, following)
             phase = following
-            if phase == "global-optimization":
+            if phase == "abi":
+                declare_unsigned(module, unsigned)
+            elif phase == "global-optimization":
                 outline_constants(module)
             elif phase == "executable-targets":
                 self.step("wgsl")
@@ -193,7 +198,8 @@ class Pipeline:
         from iree.compiler import ir
 
         with module.context:
-            module.attributes["hal.device.targets"] = ir.Attribute.parse(f"[{self.profile.device_target()}]")
+            target = self.profile.device_target(half=_has_half(module))
+            module.attributes["hal.device.targets"] = ir.Attribute.parse(f"[{target}]")
             module.attributes["stream.resources"] = ir.Attribute.parse(self.profile.resource_config())
 
     def _dump(self, module: Any, phase: str) -> None:
@@ -206,24 +212,6 @@ class Pipeline:
             for item in self.kernels:
                 name = "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in item.symbol)
                 write_file(self.dump_wgsl / f"{name}.wgsl", item.file.shader_modules[0].text().encode())
-
-
-def _set_names(module: Any, signatures: Sequence[Signature]) -> None:
-    """Put the model's own names on the arguments and results of its functions; the runtime shows them."""
-    from iree.compiler import ir
-
-    by_function = {item.function: item for item in signatures}
-    with module.context:
-        for op in (inner.operation for inner in module.regions[0].blocks[0]):
-            signature = (
-                by_function.get(ir.StringAttr(op.attributes["sym_name"]).value) if "sym_name" in op.attributes else None
-            )
-            if signature is None or not op.name.endswith(".func"):
-                continue
-            for attribute, names in (("arg_attrs", signature.inputs), ("res_attrs", signature.outputs)):
-                op.attributes[attribute] = ir.ArrayAttr.get(
-                    [ir.DictAttr.get({"iree.abi.name": ir.StringAttr.get(name)}) for name in names]
-                )
 
 
 def module_text(module: Any) -> str:
@@ -256,3 +244,9 @@ def write_file(path: Path, data: bytes) -> None:
 def session_flags(profile: Profile, flags: Sequence[str]) -> list[str]:
     """All session flags of a compile, the caller's last."""
     return [*FLAGS, *schedules.preprocessing_flags(profile), *flags]
+
+
+def _has_half(module: Any) -> bool:
+    """True if a type in the module is f16."""
+    text = module.get_asm(large_elements_limit=_ELIDED_ELEMENTS, large_resource_limit=_ELIDED_BYTES)
+    return re.search(r"(?<![a-zA-Z])(?:\d+x|\?x)*f16\b", text) is not None

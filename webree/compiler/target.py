@@ -61,13 +61,17 @@ class Profile:
     software: bool = False
     subgroup_size: int = 32
 
-    def device_target(self) -> str:
-        """MLIR text of the device target for `hal.device.targets`."""
+    def device_target(self, *, half: bool = False) -> str:
+        """MLIR text of the device target for `hal.device.targets`.
+
+        `half` keeps f16 in kernels for modules that have it: without, the passes lay f16 buffers out as f32. Where
+        the profile has no f16, the translator computes it as f32. The passes cannot store i16 and bf16 beside it.
+        """
         limits = self.limits
         sizes = ", ".join(str(size) for size in limits.max_compute_workgroup_size)
         counts = ", ".join([str(limits.max_compute_workgroups_per_dimension)] * 3)
         compute, storage = "fp32|int32", "b32"
-        if "shader-f16" in self.features:
+        if half:
             compute, storage = "fp32|fp16|int32", "b32|b16"
         gpu = (
             f'#iree_gpu.target<arch = "{DEVICE_ID}", features = "spirv:v1.3,cap:Shader", wgp = <compute = {compute}, '

@@ -91,7 +91,7 @@ def _constant_of(value: Any) -> Any:
 
     if not isinstance(value, ir.OpResult):
         return None
-    owner = ir.OpResult(value).owner
+    owner = ir.OpResult(value).owner.operation
     if owner.name == "torch.constant.none" or (owner.name == "torch.operator" and _operator(owner) == _CONSTANT):
         return owner
     return None
