@@ -30,7 +30,7 @@ FROM_HERE = (
     "Makefile",
     "LICENSE",
     "web/index.html",
-    "webree/hal_webgpu/player.js",
+    "webree/hal_webgpu/player/player.js",
 )
 
 

@@ -24,7 +24,7 @@ def test_wheel_is_small_complete_and_reproducible(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
     assert first.stat().st_size <= WHEEL_LIMIT_BYTES
     names = set(zipfile.ZipFile(first).namelist())
-    assert {"webree/__init__.py", "webree/hal_webgpu/player.js", "webree/module/isa.json"} <= names
+    assert {"webree/__init__.py", "webree/hal_webgpu/player/player.js", "webree/module/isa.json"} <= names
     assert any(name.startswith("webree/hal_webgpu/builtins/") for name in names)
     assert not any("__pycache__" in name or name.startswith(("webree/compiler", "webree/tools")) for name in names)
     record = zipfile.ZipFile(first).read(f"webree-{webree.__version__}.dist-info/RECORD").decode()

@@ -2,7 +2,7 @@
 
 Enters: calls of `webree.hal_webgpu.device.WebGpuDevice`, which validates everything beforehand (ranges, alignment,
 counts, limits, aliases). Leaves: work on the one queue of a GPU device. `native.py` implements this over wgpu-py,
-`browser.py` with `player.js` over navigator.gpu. A backend keeps no policy: no pooling of buffers, no validation, no
+`browser.py` with `player/` over navigator.gpu. A backend keeps no policy: no pooling of buffers, no validation, no
 scratch memory; it owns handles, bind-group caching and the replay of command streams (see command_stream.py).
 
 Handles are small positive integers (32-bit) that the backend chooses; 0 is never a handle. Every method returns at

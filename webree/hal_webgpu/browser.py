@@ -1,4 +1,4 @@
-"""The browser side of the WebGPU driver: `Backend` over navigator.gpu through `player.js`, under Pyodide.
+"""The browser side of the WebGPU driver: `Backend` over navigator.gpu through player/player.js, under Pyodide.
 
 Enters: calls of the shared device. Leaves: one JavaScript call for each, with numbers and typed arrays only. Bytes that
 are in JavaScript's memory already (a module's weights) go to the GPU from there; see webree/browser/values.py.
@@ -45,6 +45,10 @@ NO_ADAPTER_HINT = (
 )
 
 
+PLAYER_FILES = ("memory.js", "kernels.js", "replay.js", "profile.js", "player.js")
+"""Every file after those it imports."""
+
+
 class BrowserBackend:
     """`webree.hal_webgpu.backend.Backend` over a `Player` of player.js; see there for what every method does."""
 
@@ -82,7 +86,7 @@ class BrowserBackend:
             plain([_pipeline(spec) for spec in pipelines]),
         )
         self._compiling.append(started.failures)
-        return list(range(started.first, started.first + len(pipelines)))
+        return list(started.handles.to_py())
 
     def pipelines_ready(self) -> Wait | None:
         if not self._compiling:
@@ -198,12 +202,20 @@ _player_module: Any = None
 
 
 def _player() -> Any:
-    """A promise of the module player.js, which is loaded from the text inside this package."""
+    """A promise of the module player.js, loaded with the files it imports from their text in this package.
+
+    Each file becomes a blob's address, which stands in place of its name in the files after it."""
     global _player_module
     if _player_module is None:
-        text = resources.files(__package__).joinpath("player.js").read_text(encoding="utf-8")
-        url = js.URL.createObjectURL(js.Blob.new(plain([text]), plain({"type": "text/javascript"})))
-        _player_module = run_js("(url) => import(url).finally(() => URL.revokeObjectURL(url))")(url)
+        folder = resources.files(__package__).joinpath("player")
+        addresses: dict[str, str] = {}
+        for name in PLAYER_FILES:
+            text = folder.joinpath(name).read_text(encoding="utf-8")
+            for imported, address in addresses.items():
+                text = text.replace(f'"./{imported}"', f'"{address}"')
+            addresses[name] = js.URL.createObjectURL(js.Blob.new(plain([text]), plain({"type": "text/javascript"})))
+        load = "(urls) => import(urls.at(-1)).finally(() => urls.forEach((url) => URL.revokeObjectURL(url)))"
+        _player_module = run_js(load)(plain(list(addresses.values())))
     return _player_module
 
 
