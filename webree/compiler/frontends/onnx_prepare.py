@@ -12,6 +12,7 @@ from typing import Any
 
 from webree.compiler.frontends import ModelSource
 from webree.compiler.frontends.onnx_checks import check_model, refuse_element_types, refuse_unknown_operators
+from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composites
 from webree.compiler.frontends.onnx_graph import nodes_of, one_line, opset_of, value_infos_of
 from webree.compiler.frontends.onnx_weights import attach_weights, detach_weights, load_external_data
 from webree.errors import CompileError, UsageError
@@ -23,16 +24,6 @@ _IR_VERSION = 4  # from here on initialisers need not be listed as inputs, which
 
 # Operators whose conversion takes for granted that optional outputs are there, with their number of outputs.
 _OUTPUT_COUNTS = {"Unique": 4}
-
-# Composite operators that the compiler does not convert as such, although it converts what their definition in ONNX
-# is made of: (domain, name).
-_EXPANDED = [
-    ("", "Attention"),
-    ("", "CausalConvWithState"),
-    ("", "NegativeLogLikelihoodLoss"),
-    ("", "SoftmaxCrossEntropyLoss"),
-    ("ai.onnx.preview", "FlexAttention"),
-]
 
 
 def prepare(source: ModelSource, dims: Mapping[str, int]) -> Any:
@@ -46,7 +37,8 @@ def prepare(source: ModelSource, dims: Mapping[str, int]) -> Any:
     model.ir_version = max(model.ir_version, _IR_VERSION)
     check_model(model, source.label)
     model = _raise_opset(model)
-    model = _expand_composites(model)
+    if any((node.domain, node.op_type) in COMPOSITES for node in nodes_of(model.graph)):
+        model = expand_composites(_infer_shapes(model, source.label))
     _name_nodes(model.graph)
     _complete_outputs(model.graph)
     model = _infer_shapes(model, source.label)
@@ -92,14 +84,6 @@ def _inline_functions(model: Any, label: str) -> Any:
         return inliner.inline_local_functions(model)
     except Exception as error:
         raise CompileError(f"{label}: its local functions cannot be inlined: {error}", location=label) from error
-
-
-def _expand_composites(model: Any) -> Any:
-    from onnx import inliner
-
-    if not any((node.domain, node.op_type) in _EXPANDED for node in nodes_of(model.graph)):
-        return model
-    return inliner.inline_selected_functions(model, _EXPANDED, inline_schema_functions=True)
 
 
 def _bind_dims(model: Any, dims: Mapping[str, int], label: str) -> None:
