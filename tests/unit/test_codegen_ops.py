@@ -254,6 +254,9 @@ FLOAT_CASES = {
     "FMul": binary("FMul", np.multiply, "f32"),
     "FDiv": binary("FDiv", np.divide, "f32", ulp=2.5, where=quotient_in_range),
     "FRem": binary("FRem", np.fmod, "f32", ulp=1024, low=0.5, high=4.0, where=no_near_multiple),
+    "FRem by infinity": Case(
+        "%i = spirv.Constant 0x7F800000 : f32\n%r = spirv.FRem %a, %i : f32", "f32", "f32", np.copy, where=finite
+    ),
     "FMod": binary("FMod", np.mod, "f32", ulp=1024, low=0.5, high=4.0, where=no_near_multiple),
     "FNegate": unary("FNegate", np.negative, "f32"),
     "GL.FAbs": unary("GL.FAbs", np.abs, "f32"),

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from tests.golden.regenerate import inputs, translate
+from tests.golden.regenerate import FOLDER, inputs, translate
 from tests.spirv_kernels import kernel_text, module_text, translate_text
 from webree.codegen_wgsl import polyfills
 from webree.codegen_wgsl.expressions import Expr, Rank, binary, call, constant, prefix
@@ -173,10 +173,20 @@ def test_a_type_that_wgsl_lacks_is_named_with_its_place() -> None:
     assert caught.value.unsupported
 
 
-def test_a_feature_that_the_profile_lacks() -> None:
+def test_f16_needs_its_feature_or_is_packed_into_words() -> None:
     text = kernel_text("%r = spirv.FAdd %a, %a : f16", ["f16"], "f16")
-    assert translate_text(text, features={"shader-f16"}).exports[0].requires == {"shader-f16"}
-    with pytest.raises(CompileError, match="needs the WebGPU feature `shader-f16`"):
+    native = translate_text(text, features={"shader-f16"})
+    assert native.exports[0].requires == {"shader-f16"}
+    assert "binding0: array<f16>" in native.source
+    packed = translate_text(text, features=())
+    assert packed.exports[0].requires == frozenset()
+    assert "f16;" not in packed.source
+    assert "binding1: array<atomic<i32>>" in packed.source
+
+
+def test_a_feature_that_the_profile_lacks() -> None:
+    text = (FOLDER / "in" / "subgroups.mlir").read_text(encoding="utf-8")
+    with pytest.raises(CompileError, match="needs the WebGPU feature `subgroups`"):
         translate_text(text, features=())
 
 

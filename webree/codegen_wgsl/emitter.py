@@ -14,7 +14,7 @@ from webree.codegen_wgsl.expressions import Expr, Rank, call, constant, needs_po
 from webree.codegen_wgsl.names import Namer
 from webree.codegen_wgsl.resources import Resources
 from webree.codegen_wgsl.spirv import Block, Global, Op, SpirvModule, Value
-from webree.codegen_wgsl.types import Scalar, Type, Vector, wgsl_type, with_scalar
+from webree.codegen_wgsl.types import F16, Scalar, Type, Vector, scalar_of, wgsl_type, with_scalar
 from webree.codegen_wgsl.writer import Writer
 from webree.errors import CompileError
 
@@ -62,9 +62,13 @@ class ModuleState:
             self.helpers[function] = text
         return function
 
+    def has(self, feature: str) -> bool:
+        """True if the profile has a WebGPU feature."""
+        return self.features is None or feature in self.features
+
     def require(self, feature: str, op: Op) -> None:
         """Notes that the module needs a WebGPU feature, or raises if the profile lacks it."""
-        if self.features is not None and feature not in self.features:
+        if not self.has(feature):
             raise CompileError(
                 f"`{op.name}` at {op.location} needs the WebGPU feature `{feature}`, which the profile does not have",
                 op=op.name,
@@ -195,6 +199,14 @@ class Emitter:
     def helper(self, name: str, type_: Type | None = None) -> str:
         """The name of a polyfill for the shape of `type_`."""
         return self.state.helper(name, type_.count if isinstance(type_, Vector) else 1)
+
+    def call_helper(self, name: str, type_: Type, arguments: Iterable[Expr], result: Type | None = None) -> Expr:
+        """A polyfill's call on arguments of `type_`. Polyfills know f32 only: f16 goes there and back."""
+        if isinstance(type_, Scalar | Vector) and scalar_of(type_) == F16:
+            arguments = [call(with_scalar(type_, "f32"), argument) for argument in arguments]
+        called = call(self.helper(name, type_), *arguments)
+        is_half = isinstance(result, Scalar | Vector) and scalar_of(result) == F16
+        return call(wgsl_type(result), called) if result is not None and is_half else called
 
     # -- statements -----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ weights); WGSL allows one variable per binding and entry point. So each binding 
 - vectors where some view is a vector and nothing narrower is ever stored or loaded from a writable binding: a store
   to a component may touch the whole vector (WGSL 13.4.2, a data race between invocations), and the last, partial
   vector of a binding cannot be reached. Read-only bindings are packed constants, whose size is a multiple of 16;
+- 32-bit words for f16 on devices without it, `atomic` where single values are stored;
 - scalars otherwise; vector loads are then put together from scalars.
 
 Spec: https://www.w3.org/TR/WGSL/#resource-interface, #memory-access-operation
@@ -103,7 +104,12 @@ class _Usage:
 
 
 def plan_resources(
-    module: SpirvModule, functions: Iterable[Function], read_only: Sequence[bool], namer: Namer
+    module: SpirvModule,
+    functions: Iterable[Function],
+    read_only: Sequence[bool],
+    namer: Namer,
+    *,
+    pack_halves: bool = False,
 ) -> Resources:
     """Chooses the WGSL variables of one entry point.
 
@@ -111,6 +117,7 @@ def plan_resources(
         functions: the entry point and all functions it calls.
         read_only: per binding number, whether the host declares it read-only (missing: writable).
         namer: gives the variables their names.
+        pack_halves: f16 buffers are declared as words, two values to each (see `half.py`).
     """
     usage = _usage(functions)
     plan = Resources()
@@ -138,7 +145,7 @@ def plan_resources(
             plan.shared[name] = Shared(namer.fresh(hint), variable.content, storage, usage[name].atomic)
     for number, variables in sorted(by_number.items()):
         host_read_only = number < len(read_only) and read_only[number]
-        binding = _plan_binding(number, variables, usage, host_read_only, namer)
+        binding = _plan_binding(number, variables, usage, host_read_only, namer, pack_halves)
         plan.bindings.update({variable.name: binding for variable in variables})
     return plan
 
@@ -182,14 +189,24 @@ def view_element(variable: Global) -> Scalar | Vector:
 
 
 def _plan_binding(
-    number: int, variables: Sequence[Global], usage: dict[str, _Usage], read_only: bool, namer: Namer
+    number: int,
+    variables: Sequence[Global],
+    usage: dict[str, _Usage],
+    read_only: bool,
+    namer: Namer,
+    pack_halves: bool,
 ) -> Binding:
     views = {view_element(variable) for variable in variables}
     written = any(usage[variable.name].stores or usage[variable.name].atomic for variable in variables)
     atomic = any(usage[variable.name].atomic for variable in variables)
     if written and read_only:
         raise CompileError(f"binding {number} is declared read-only by the host and written by the kernel")
-    element = _element(number, views, atomic=atomic, read_only=read_only)
+    if pack_halves and any(scalar_of(view) == F16 for view in views):
+        # Stores of single halves share words with other invocations.
+        atomic = atomic or any(usage[item.name].stores and view_element(item) == F16 for item in variables)
+        element = I32 if atomic or views != {Vector(F16, 4)} else Vector(I32, 2)
+    else:
+        element = _element(number, views, atomic=atomic, read_only=read_only)
     return Binding(number, namer.unique(f"binding{number}"), element, atomic, read_only)
 
 

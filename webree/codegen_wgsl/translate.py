@@ -12,16 +12,17 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from webree.codegen_wgsl.emitter import Emitter, ModuleState, unsupported
 from webree.codegen_wgsl.expressions import Expr
+from webree.codegen_wgsl.half import uses_f16, widen_halves
 from webree.codegen_wgsl.resources import plan_resources
 from webree.codegen_wgsl.rules import RULES
 from webree.codegen_wgsl.spirv import Function, Op, SpirvModule, read_spirv_modules, walk
 from webree.codegen_wgsl.structure import ControlFlow
-from webree.codegen_wgsl.types import F16, Array, Pointer, Scalar, Type, Vector, scalar_of, wgsl_type
+from webree.codegen_wgsl.types import Array, Pointer, Scalar, Vector, wgsl_type
 from webree.codegen_wgsl.variables import promotable
 from webree.errors import CompileError
 
@@ -76,6 +77,8 @@ def translate_executable(
         read_only_bindings: per export, whether each binding is read-only for the whole buffer (default: none is).
         describe: per export, text for the comment above it (source op, shapes, location); may have several lines.
         features: WebGPU features that the profile has; None allows all, and `WgslExport.requires` tells which.
+            Without `shader-f16`, f16 is computed as f32 and stored as f16; without `subgroups`, subgroup
+            operations are errors.
 
     Raises:
         CompileError: an op, type or feature that cannot be expressed; it names the op and its location.
@@ -84,6 +87,8 @@ def translate_executable(
     exports: list[WgslExport] = []
     sections: list[str] = []
     for module in read_spirv_modules(module_op):
+        if not state.has("shader-f16"):
+            widen_halves(module)
         for name, workgroup_size in module.entry_points.items():
             read_only = (read_only_bindings or {}).get(name, ())
             comment = (describe or {}).get(name, "")
@@ -95,7 +100,9 @@ def translate_executable(
     enables = [f"enable {_EXTENSIONS[feature]};" for feature in sorted(state.requires)]
     parts = ["\n".join(enables)] if enables else []
     parts += [*state.helpers.values(), *sections]
-    return WgslShader("\n\n".join(parts) + "\n", tuple(exports))
+    # A device without a feature refuses the whole module, so what one entry point needs all need.
+    requires = frozenset(state.requires)
+    return WgslShader("\n\n".join(parts) + "\n", tuple(replace(export, requires=requires) for export in exports))
 
 
 def _entry_point(
@@ -109,9 +116,8 @@ def _entry_point(
     functions = _reachable(module, name)
     workgroup_size = _useful_size(module, functions, workgroup_size)
     _require_types(functions, state)
-    before = set(state.requires)
-    state.requires -= {"subgroups"}
-    resources = plan_resources(module, functions, read_only, state.namer)
+    pack_halves = not state.has("shader-f16")
+    resources = plan_resources(module, functions, read_only, state.namer, pack_halves=pack_halves)
     names = {function.name: state.namer.unique(function.name) for function in functions}
     texts = []
     for function in reversed(functions):
@@ -120,8 +126,6 @@ def _entry_point(
         emitter.workgroup_size = workgroup_size
         emitter.shares_storage = _shares_storage(functions)
         texts.append(_function(emitter, function, is_entry=function.name == name))
-    requires = frozenset(state.requires)
-    state.requires |= before
     header = [f"// {line}".rstrip() for line in (comment or name).splitlines()]
     declarations = resources.declarations
     if declarations:
@@ -132,7 +136,7 @@ def _entry_point(
         workgroup_size,
         resources.constant_count,
         resources.binding_count,
-        requires,
+        frozenset(),
         resources.workgroup_memory_bytes,
     )
     return export, "\n".join(header) + "\n\n" + "\n\n".join(texts)
@@ -198,21 +202,13 @@ def _require_types(functions: Sequence[Function], state: ModuleState) -> None:
     for function in functions:
         for op in walk(function.body):
             for value in op.results:
-                if _uses_f16(value.type):
+                if uses_f16(value.type):
                     state.require("shader-f16", op)
                 try:
                     if isinstance(value.type, Scalar | Vector | Array):
                         wgsl_type(value.type)
                 except CompileError as error:
                     raise unsupported(op, str(error)) from error
-
-
-def _uses_f16(type_: Type) -> bool:
-    if isinstance(type_, Pointer):
-        return False
-    if isinstance(type_, Array):
-        return _uses_f16(type_.element)
-    return isinstance(type_, Scalar | Vector) and scalar_of(type_) == F16
 
 
 def _shares_storage(functions: Sequence[Function]) -> bool:

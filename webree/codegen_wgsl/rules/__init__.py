@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from webree.codegen_wgsl.emitter import Emitter
-from webree.codegen_wgsl.rules import arith, composite, gpu, math, memory
+from webree.codegen_wgsl.rules import arith, composite, gpu, half, math, memory
 from webree.codegen_wgsl.spirv import Op
 
 __all__ = ["RULES"]
@@ -14,6 +14,7 @@ RULES: dict[str, Callable[[Emitter, Op], None]] = {
     **arith.RULES,
     **composite.RULES,
     **gpu.RULES,
+    **half.RULES,
     **math.RULES,
     **memory.RULES,
 }

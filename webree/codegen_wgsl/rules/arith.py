@@ -28,7 +28,6 @@ _OPERATORS = {
     "spirv.FSub": "-",
     "spirv.FMul": "*",
     "spirv.FDiv": "/",
-    "spirv.FRem": "%",
     "spirv.SDiv": "/",
     "spirv.SRem": "%",
     "spirv.VectorTimesScalar": "*",
@@ -151,7 +150,8 @@ def _helper_call(helper: str) -> Callable[[Emitter, Op], None]:
     """A polyfill that takes the operands as they are."""
 
     def rule(emitter: Emitter, op: Op) -> None:
-        emitter.define(op.result, call(emitter.helper(helper, op.operands[0].type), *emitter.arguments(op)))
+        type_ = op.operands[0].type
+        emitter.define(op.result, emitter.call_helper(helper, type_, emitter.arguments(op), op.result.type))
 
     return rule
 
@@ -165,9 +165,18 @@ def _unordered(emitter: Emitter, op: Op) -> None:
 
 
 def _any_nan(emitter: Emitter, op: Op) -> Expr:
-    is_nan = emitter.helper("is_nan", op.operands[0].type)
+    type_ = op.operands[0].type
+    left, right = (emitter.call_helper("is_nan", type_, [argument]) for argument in emitter.arguments(op))
+    return binary(left, "|", right)
+
+
+def _float_remainder(emitter: Emitter, op: Op) -> None:
     left, right = emitter.arguments(op)
-    return binary(call(is_nan, left), "|", call(is_nan, right))
+    values = right.value if isinstance(right.value, list) else [right.value]
+    if right.is_const and all(values):
+        emitter.define(op.result, binary(left, "%", right))
+    else:
+        emitter.define(op.result, emitter.call_helper("frem", op.operands[0].type, [left, right], op.result.type))
 
 
 def _shift(emitter: Emitter, op: Op) -> None:
@@ -268,6 +277,7 @@ RULES: dict[str, Callable[[Emitter, Op], None]] = {
     "spirv.IsNan": _helper_call("is_nan"),
     "spirv.IsInf": _helper_call("is_inf"),
     "spirv.SMod": _helper_call("smod"),
+    "spirv.FRem": _float_remainder,
     "spirv.FMod": _helper_call("fmod_floor"),
     **dict.fromkeys(("spirv.ShiftLeftLogical", "spirv.ShiftRightLogical", "spirv.ShiftRightArithmetic"), _shift),
     **dict.fromkeys(("spirv.BitFieldInsert", "spirv.BitFieldSExtract", "spirv.BitFieldUExtract"), _bit_field),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from webree.codegen_wgsl.emitter import Emitter
 from webree.codegen_wgsl.expressions import Expr, call
 from webree.codegen_wgsl.spirv import Op
-from webree.codegen_wgsl.types import F16, Vector, scalar_of, wgsl_type, with_scalar
+from webree.codegen_wgsl.types import Vector, wgsl_type, with_scalar
 
 __all__ = ["RULES"]
 
@@ -118,12 +118,7 @@ def _unsigned_call(emitter: Emitter, op: Op) -> None:
 
 def _helper(emitter: Emitter, op: Op) -> None:
     type_ = op.result.type
-    arguments = emitter.arguments(op)
-    if scalar_of(type_) == F16:  # the helpers look at f32 bits
-        wide = with_scalar(type_, "f32")
-        arguments = [call(wide, argument) for argument in arguments]
-    result = call(emitter.helper(_HELPERS[op.name], type_), *arguments)
-    emitter.define(op.result, call(wgsl_type(type_), result) if scalar_of(type_) == F16 else result)
+    emitter.define(op.result, emitter.call_helper(_HELPERS[op.name], type_, emitter.arguments(op), type_))
 
 
 def _pack(emitter: Emitter, op: Op) -> None:

@@ -14,6 +14,7 @@ from webree.codegen_wgsl.emitter import BUILTINS, Emitter, Place, unsupported, v
 from webree.codegen_wgsl.expressions import Expr, Rank, binary
 from webree.codegen_wgsl.resources import Binding
 from webree.codegen_wgsl.rules.composite import component
+from webree.codegen_wgsl.rules.half import is_packed, load_halves, store_halves
 from webree.codegen_wgsl.spirv import Global, Op, Value, unwrapped
 from webree.codegen_wgsl.types import I32, Array, Pointer, Scalar, Type, Vector, scalar_of, wgsl_type
 from webree.codegen_wgsl.variables import is_final
@@ -175,6 +176,10 @@ def _load_constant(emitter: Emitter, op: Op, place: Place) -> Expr:
 def _load_binding(emitter: Emitter, op: Op, place: Place, binding: Binding) -> Expr:
     view, index = _whole_element(op, place)
     lane = place.indices[1] if len(place.indices) > 1 else None
+    if is_packed(binding, view):
+        if lane is not None:
+            raise unsupported(op, "loading one component of a vector of f16 without the feature `shader-f16`")
+        return load_halves(emitter, op, binding, view, index)
     if lane is not None:
         return _load_lane(emitter, binding, view, index, lane)
     wide = binding.element.count if isinstance(binding.element, Vector) else 1
@@ -274,6 +279,9 @@ def _store_binding(emitter: Emitter, op: Op, place: Place, binding: Binding, val
     wide = binding.element.count if isinstance(binding.element, Vector) else 1
     if len(place.indices) > 1:
         raise unsupported(op, "storing one component of a vector in a storage buffer")
+    if is_packed(binding, view):
+        store_halves(emitter, op, binding, view, index, value)
+        return
     if wide == narrow:
         _store_element(emitter, binding, index, _bits(emitter, binding, value, view))
         return

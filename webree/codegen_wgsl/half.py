@@ -1,0 +1,76 @@
+"""f16 where the device has no f16: values become f32, storage stays 16 bits wide.
+
+Enters: a `SpirvModule` whose values and buffers may be f16. Leaves: the same module, in which every value is f32 and
+only storage buffers still are arrays of f16; the rules for loads and stores (`rules/half.py`) convert there. Results
+of single operations keep f32's precision; conversions to f16 round, as stores do.
+"""
+
+from __future__ import annotations
+
+from webree.codegen_wgsl.spirv import Op, SpirvModule, walk
+from webree.codegen_wgsl.types import F16, F32, Array, Pointer, Scalar, Struct, Type, Vector
+
+__all__ = ["ROUND", "TO_HALVES", "TO_WORDS", "uses_f16", "widen_halves"]
+
+# What becomes of ops whose meaning lies in the 16 bits.
+ROUND = "f16 round"
+TO_HALVES = "f16 from bits"
+TO_WORDS = "f16 to bits"
+
+
+def uses_f16(type_: Type) -> bool:
+    """True for f16 and whatever is made of it; a pointer into a buffer says nothing about values."""
+    match type_:
+        case Scalar():
+            return type_ == F16
+        case Vector(element, _) | Array(element, _):
+            return uses_f16(element)
+        case Struct(members):
+            return any(uses_f16(member) for member in members)
+        case Pointer(pointee, storage):
+            return storage != "StorageBuffer" and uses_f16(pointee)
+
+
+def widen_halves(module: SpirvModule) -> None:
+    """Rewrites all functions and variables of `module` in place."""
+    for variable in module.globals.values():
+        if variable.storage != "StorageBuffer":
+            variable.pointee = _widened(variable.pointee)
+    for function in module.functions.values():
+        function.result_types = [_widened(type_) for type_ in function.result_types]
+        for op in walk(function.body):
+            op.name = _renamed(op)
+        for op in walk(function.body):
+            for result in op.results:
+                result.type = _widened(result.type)
+            for region in op.regions:
+                for block in region.blocks:
+                    for argument in block.arguments:
+                        argument.type = _widened(argument.type)
+        for argument in function.body.blocks[0].arguments:
+            argument.type = _widened(argument.type)
+
+
+def _renamed(op: Op) -> str:
+    if op.name not in ("spirv.FConvert", "spirv.Bitcast") or not op.results:
+        return op.name
+    from_half, to_half = uses_f16(op.operands[0].type), uses_f16(op.result.type)
+    if op.name == "spirv.FConvert":
+        return ROUND if to_half else op.name
+    if from_half == to_half:
+        return op.name
+    return TO_HALVES if to_half else TO_WORDS
+
+
+def _widened(type_: Type) -> Type:
+    match type_:
+        case Scalar():
+            return F32 if type_ == F16 else type_
+        case Vector(element, count):
+            return Vector(F32 if element == F16 else element, count)
+        case Array(element, length):
+            return Array(_widened(element), length)
+        case Struct(members):
+            return Struct(tuple(_widened(member) for member in members))
+        case Pointer(pointee, storage):
+            return type_ if storage == "StorageBuffer" else Pointer(_widened(pointee), storage)
