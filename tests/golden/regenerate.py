@@ -1,6 +1,7 @@
 """Golden files: `in/*.mlir` (SPIR-V dialect) -> `out/*.wgsl`. `python -m tests.golden.regenerate` writes the outputs.
 
-A binding is read-only if the input's first comment line says `read-only: 0, 2`.
+The input's first comment line may say `read-only: 0, 2` (bindings that the host never writes) and `no features` (of
+WebGPU; otherwise all).
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ def translate(path: Path) -> WgslShader:
     listed = re.search(r"read-only: ([\d, ]+)", comment)
     numbers = {int(number) for number in listed[1].split(",")} if listed else set()
     read_only = [number in numbers for number in range(max(numbers, default=-1) + 1)]
-    return translate_text(text, read_only_bindings={"kernel": read_only}, describe={"kernel": comment})
+    features = () if "no features" in comment else None
+    return translate_text(
+        text, read_only_bindings={"kernel": read_only}, describe={"kernel": comment}, features=features
+    )
 
 
 def main() -> None:

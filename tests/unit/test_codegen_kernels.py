@@ -160,3 +160,24 @@ def test_function_calls(device: Any, rng: np.random.Generator) -> None:
     source = rng.normal(size=16).astype(np.float32)
     found = run(device, "functions", [source, np.zeros_like(source)], 16)[1]
     np.testing.assert_allclose(found, np.where(source < 0, 0, source**2), rtol=1e-6)
+
+
+def half_kernel(x: Array) -> Array:
+    """exp of half of x, then tanh, rounded to f16 in between."""
+    exponential = np.exp((x * np.float16(0.5)).astype(np.float32)).astype(np.float16)
+    return np.where(np.isinf(exponential), np.float16(0.5), np.tanh(exponential.astype(np.float32)))
+
+
+def test_f16_in_f16_buffers(rng: np.random.Generator) -> None:
+    device = wgpu_device(ADAPTERS["lavapipe"][0])
+    source = rng.uniform(-6, 6, 32).astype(np.float16)
+    found = run(device, "half", [source, np.zeros_like(source)], 32)[1]
+    np.testing.assert_allclose(found, half_kernel(source), rtol=4e-3, err_msg=f"seed {SEED}")
+
+
+def test_f16_packed_into_words(device: Any, rng: np.random.Generator) -> None:
+    source = rng.uniform(-6, 6, 32).astype(np.float16)
+    wide = rng.normal(size=(32, 4)).astype(np.float16)
+    _, found, doubled = run(device, "half_packed", [source, np.zeros_like(source), wide], 32)
+    np.testing.assert_allclose(found, half_kernel(source), rtol=4e-3, err_msg=f"seed {SEED}")
+    np.testing.assert_array_equal(doubled, wide * 2)

@@ -1,0 +1,41 @@
+// A value that no WGSL literal can say (NaN, infinity, -0, a denormal), from its bits at run time.
+fn f32_from_bits(bits: u32) -> f32 {
+    return bitcast<f32>(bits);
+}
+
+// WGSL may assume that no NaN occurs, so x != x may fold to false: look at the bits.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & u32(0x7fffffffu)) > u32(0x7f800000u);
+}
+
+// Some implementations compute tanh from exp(2x), which overflows; beyond 10 the f32 result is 1. NaN stays NaN.
+fn tanh_stable(x: f32) -> f32 {
+    return select(tanh(clamp(x, f32(-10.0), f32(10.0))), x, is_nan(x));
+}
+
+// no features. f16 buffers on a device without f16: single values, and vectors of four.
+
+@group(0) @binding(0) var<storage, read_write> binding0: array<i32>;
+@group(0) @binding(1) var<storage, read_write> binding1: array<atomic<i32>>;
+@group(0) @binding(2) var<storage, read_write> binding2: array<vec2<i32>>;
+
+@compute @workgroup_size(1, 1, 1)
+fn kernel(
+    @builtin(global_invocation_id) global_invocation_id: vec3<u32>,
+) {
+    let global_invocation_id_x = i32(global_invocation_id.x);
+    let x0 = unpack2x16float(u32(binding0[global_invocation_id_x >> 1u]))[global_invocation_id_x & 1];
+    let v0 = quantizeToF16(exp(x0 * 0.5));
+    let v1 = select(tanh_stable(v0), 0.5, v0 == f32_from_bits(0x7f800000u));
+    let shift0 = u32(global_invocation_id_x & 1) << 4u;
+    let bits0 = pack2x16float(vec2<f32>(v1, 0.0));
+    atomicAnd(&binding1[global_invocation_id_x >> 1u], ~(65535 << shift0));
+    atomicOr(&binding1[global_invocation_id_x >> 1u], i32(bits0 << shift0));
+    let x1 = vec4<f32>(unpack2x16float(u32(binding2[global_invocation_id_x].x)), unpack2x16float(u32(binding2[global_invocation_id_x].y)));
+    let v2 = bitcast<vec2<i32>>(vec2<u32>(pack2x16float(x1.xy), pack2x16float(x1.zw)));
+    let words0 = bitcast<vec2<u32>>(v2);
+    let v3 = vec4<f32>(unpack2x16float(words0.x), unpack2x16float(words0.y));
+    let v4 = x1 + v3;
+    binding2[global_invocation_id_x].x = i32(pack2x16float(v4.xy));
+    binding2[global_invocation_id_x].y = i32(pack2x16float(v4.zw));
+}
