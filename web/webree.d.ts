@@ -69,8 +69,8 @@ export class Module {
   /** Call a function. Throws `WebreeError` of kind InvocationError for wrong inputs, DeviceError if the GPU fails. */
   call(name: string, inputs: Input[]): Promise<(Tensor | number)[]>;
   /**
-   * Give the module the Python program around it (what makes inputs of a file, and an answer of outputs): URLs of Python
-   * files and data, all put into one folder. The first defines `async def answer(module, file, name)`, `file` having
+   * Give the module the Python program around it (what makes inputs of a file, and an answer of outputs): URLs of
+   * Python files and data, all put into one folder. The first defines `async def answer(module, file, name)`, `file` having
    * `size` and `read(byte_offset, byte_length)`, and returns plain values.
    */
   useProgram(urls: (string | URL)[]): Promise<void>;

@@ -1,8 +1,8 @@
 /**
  * The worker that owns Python: loads Pyodide and the webree wheel, and answers the page's requests.
  *
- * Enters: messages `{id, method, args}` from webree.js, first of all `start`. Leaves: `{id, result}`, `{id, error}` with
- * the Python error's class, text and status, and `{progress}` while something loads. What the methods do is Python:
+ * Enters: messages `{id, method, args}` from webree.js, first of all `start`. Leaves: `{id, result}`, `{id, error}`
+ * with the Python error's class, text and status, and `{progress}` while something loads. What the methods do is Python:
  * webree/browser/page.py inside the wheel.
  */
 

@@ -1,11 +1,12 @@
 /**
  * Compute pipelines by number, compiled in the background, all at once.
  *
- * Enters: WGSL as UTF-8 bytes, and what each pipeline binds. Leaves: kernels with explicit layouts, and for every shader
- * or pipeline that the browser rejects its messages with lines, its name and its source.
+ * Enters: WGSL as UTF-8 bytes, and what each pipeline binds. Leaves: kernels with explicit layouts, and for every
+ * shader or pipeline that the browser rejects its messages with lines, its name and its source.
  *
  * @typedef {{label: string, source: Uint8Array}} Shader
- * @typedef {{label: string, shader: number, entryPoint: string, readOnly: boolean[], hasConstants: boolean}} PipelineSpec
+ * @typedef {{label: string, shader: number, entryPoint: string, readOnly: boolean[], hasConstants: boolean}}
+ *     PipelineSpec
  * @typedef {{module: GPUShaderModule, code: string, error: Promise<GPUError | null>}} CompiledShader
  * @typedef {{line: number, column: number, type: string, message: string}} ShaderMessage  line, column: from 1
  * @typedef {{label: string, source: string, message: string, messages: ShaderMessage[]}} ShaderFailure

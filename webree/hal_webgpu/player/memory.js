@@ -66,7 +66,7 @@ export class Memory {
     this.#buffers.delete(handle);
   }
 
-  /** @param {number} handle  @param {number} byteOffset  @param {Uint8Array} bytes */
+  /** @param {number} handle  @param {number} byteOffset  @param {Uint8Array<ArrayBuffer>} bytes */
   write(handle, byteOffset, bytes) {
     this.device.queue.writeBuffer(this.get(handle), byteOffset, bytes);
   }

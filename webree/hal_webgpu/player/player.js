@@ -53,6 +53,7 @@ function describe(adapter) {
 async function requestAdapters() {
   const gpu = globalThis.navigator?.gpu;
   if (!gpu) return [];
+  /** @type {GPURequestAdapterOptions[]} */
   const options = [{ powerPreference: "high-performance" }, { forceFallbackAdapter: true }];
   const found = await Promise.all(options.map((option) => gpu.requestAdapter(option)));
   return found.filter((adapter) => adapter !== null);
@@ -133,7 +134,7 @@ export class Player {
     this.#epoch++;
   }
 
-  /** @param {number} handle  @param {number} byteOffset  @param {Uint8Array} bytes */
+  /** @param {number} handle  @param {number} byteOffset  @param {Uint8Array<ArrayBuffer>} bytes */
   writeBuffer(handle, byteOffset, bytes) {
     this.memory.write(handle, byteOffset, bytes);
   }
@@ -143,7 +144,7 @@ export class Player {
     return this.kernels.create(shaders, specs);
   }
 
-  /** @param {Uint32Array} words  @param {Uint8Array} constants */
+  /** @param {Uint32Array} words  @param {Uint8Array<ArrayBuffer>} constants */
   loadStream(words, constants) {
     const region = constants.byteLength ? this.memory.createRegion(constants.byteLength) : 0;
     if (region) this.memory.write(region, 0, constants);
@@ -165,12 +166,12 @@ export class Player {
     this.replayer.play(this.#replayOf(stream, table).commands);
   }
 
-  /** @param {Uint32Array} words  @param {Uint8Array} constants  @param {Uint32Array} table */
+  /** @param {Uint32Array} words  @param {Uint8Array<ArrayBuffer>} constants  @param {Uint32Array} table */
   submit(words, constants, table) {
     this.replayer.play(this.replayer.resolve(words, this.#writeOneShot(constants), table));
   }
 
-  /** @param {Uint32Array} words  @param {Uint8Array} constants  @param {Uint32Array} table */
+  /** @param {Uint32Array} words  @param {Uint8Array<ArrayBuffer>} constants  @param {Uint32Array} table */
   profile(words, constants, table) {
     const commands = this.replayer.resolve(words, this.#writeOneShot(constants), table);
     return timeDispatches(this.device, this.memory, this.replayer, commands);
@@ -208,7 +209,7 @@ export class Player {
     return replay;
   }
 
-  /** @param {Uint8Array} constants  @returns {number} the buffer that holds them now, 0 if there are none */
+  /** The buffer that holds them now, 0 if there are none. @param {Uint8Array<ArrayBuffer>} constants */
   #writeOneShot(constants) {
     if (!constants.byteLength) return 0;
     const size = this.#oneShotRegion ? this.memory.get(this.#oneShotRegion).size : 0;
