@@ -6,8 +6,7 @@ is, and why it was taken, is in `adapter` and `reason`.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -120,23 +119,32 @@ class _Native:
         info = chosen.device.info
         self.adapter, self.reason = info.name, chosen.reason
         self._module: Module
-        self._module, seconds = asyncio.run(self._measurement.load(path, chosen.device, dict(parameters) or None))
+        self._module, seconds = _finish(self._measurement.load(path, chosen.device, dict(parameters) or None))
         self.load_ms = seconds * 1e3
 
     def call(self, function: str, positional: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-        results: list[Any] = asyncio.run(self._measurement.call(self._module[function], positional, named))
+        results: list[Any] = _finish(self._measurement.call(self._module[function], positional, named))
         return results
 
     def measure(
         self, function: str, positional: Sequence[Any], named: Mapping[str, Any], repetitions: int
     ) -> dict[str, Any]:
-        numbers: dict[str, Any] = asyncio.run(
+        numbers: dict[str, Any] = _finish(
             self._measurement.measure(self._module, function, positional, named, repetitions)
         )
         return numbers
 
     def close(self) -> None:
         self._module.close()
+
+
+def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that natively never waits; without an event loop, as one may be running already."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("measurement.py waits for something natively")
 
 
 def _measurement() -> ModuleType:
