@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import functools
 import json
+import pkgutil
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, NamedTuple
 
 from webree.errors import ModuleError
@@ -112,7 +112,9 @@ class Instruction(NamedTuple):
 
 @functools.cache
 def _tables() -> dict[int | None, list[Opcode]]:
-    rows = json.loads(resources.files(__package__).joinpath("isa.json").read_bytes())
+    data = pkgutil.get_data(__package__, "isa.json")  # importlib.resources takes longer to import than all of this
+    assert data is not None
+    rows = json.loads(data)
     return {
         prefix: [_parse_row(row, index, prefix, _FEATURES[name]) for index, row in enumerate(rows[name])]
         for name, prefix in _PREFIXES.items()

@@ -108,7 +108,7 @@ class Registers:
     def take(self, register: int) -> str:
         """An expression that moves a reference out of its register."""
         name = self.read("r", register)
-        if name != f"r{register & REF_MASK}":
+        if name != f"r{register & REF_MASK}" or name in self.path.empty:
             self.clear((register,))
             return name
         self.path.empty.add(name)
@@ -204,14 +204,17 @@ class WholeRegisters(Registers):
         self.path.empty.discard(name)
 
     def write_constant(self, letter: str, register: int, text: str) -> None:
+        was_unset = self.path.kinds[self.flow.index(letter, register)] == UNSET
         name, index = self._mark(letter, register)
-        if letter == "r" and name not in self.path.empty:
+        if letter == "r" and not was_unset and name not in self.path.empty:
             # The local may hold an object that must be released now.
             self._assigned(name)
             self.emit(f"{name} = {text}")
             if text == "None":
                 self.path.empty.add(name)
             return
+        if letter == "r":
+            self.path.empty.add(name)
         self.path.pending[name] = (text, index)
 
     def assign(self, results: Sequence[tuple[str, int]], expression: str) -> None:
