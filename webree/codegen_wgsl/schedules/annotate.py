@@ -95,8 +95,10 @@ def _vectorise(computing: Sequence[Any], budget: Budget) -> bool:
         return False
     words = all(access.bits in (0, 32) for op in computing for access in nest_of(op).accesses)
     interchange(computing[-1], orders[1])
-    root = unroll_windows(interchange(root, orders[0])) if root.name == "linalg.generic" else root
-    tiling = choose(nest_of(root), budget, vectors=words)
+    links = 1
+    if root.name == "linalg.generic":
+        root, links = unroll_windows(interchange(root, orders[0]))
+    tiling = choose(nest_of(root), budget, vectors=words and links > 0, links=links)
     if tiling is None:
         return False
     _attach(root, tiling, "BaseVectorize")

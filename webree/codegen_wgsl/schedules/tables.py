@@ -24,6 +24,8 @@ class Budget:
         accumulators: most results that a thread keeps in registers.
         depth: steps of a contraction's innermost reduction per iteration, best first.
         window: most taps of a convolution along its innermost window that are unrolled together.
+        code: most vector operations of a kernel's innermost steps; longer code takes long to compile.
+        neighbours: most neighbouring results per thread of a sliding window without reuse of weights.
         vector: elements of the innermost loop per thread in other kernels, best first.
         threads: threads of a workgroup in a contraction.
         elementwise_threads: threads of a workgroup in other kernels.
@@ -34,6 +36,8 @@ class Budget:
     accumulators: int
     depth: tuple[int, ...]
     window: int
+    code: int
+    neighbours: int
     vector: tuple[int, ...]
     threads: int
     elementwise_threads: int
@@ -45,7 +49,9 @@ BUDGETS: dict[str, Budget] = {
         rows=16,
         accumulators=128,
         depth=(4, 3, 2),
-        window=3,
+        window=5,
+        code=1024,
+        neighbours=4,
         vector=(4, 2),
         threads=16,
         elementwise_threads=64,
@@ -56,6 +62,8 @@ BUDGETS: dict[str, Budget] = {
         accumulators=32,
         depth=(4, 3, 2),
         window=3,
+        code=512,
+        neighbours=1,
         vector=(4, 2),
         threads=64,
         elementwise_threads=64,

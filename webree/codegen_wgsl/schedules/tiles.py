@@ -20,6 +20,7 @@ __all__ = ["MAX_WORKGROUPS", "Tiling", "choose", "divisor", "serial"]
 MAX_WORKGROUPS = 65535
 _DISTRIBUTED = 3
 _SERIAL_ELEMENTS = 16
+_VECTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,11 @@ class Tiling:
     workgroup_size: tuple[int, int, int]
 
 
-def choose(nest: Nest, budget: Budget, *, vectors: bool = True) -> Tiling | None:
+def choose(nest: Nest, budget: Budget, *, vectors: bool = True, links: int = 1) -> Tiling | None:
     """The tiling of a nest whose parallel loops come first and in the order of its results; None if it has none.
 
     Without `vectors` a thread computes one element at a time: bytes and halves are emulated on words, one by one.
+    `links` is how many such nests follow each other in the kernel (see windows.py).
     """
     count = len(nest.parallel)
     if count == 0 or nest.parallel != tuple(range(count)):
@@ -55,9 +57,8 @@ def choose(nest: Nest, budget: Budget, *, vectors: bool = True) -> Tiling | None
     workgroup = [tile * many for tile, many in zip(thread, threads, strict=True)]
     _respect_workgroup_limit(nest, thread, workgroup)
     size = [*reversed(threads), 1, 1, 1][:_DISTRIBUTED]
-    return Tiling(
-        tuple(workgroup), tuple(thread), _reduction_tile(nest, budget if vectors else None), (size[0], size[1], size[2])
-    )
+    reduction = _reduction_tile(nest, budget, prod(thread) * links) if vectors else _single_steps(nest)
+    return Tiling(tuple(workgroup), tuple(thread), reduction, (size[0], size[1], size[2]))
 
 
 def serial(ranges: tuple[int | None, ...], skip: int | None = None) -> Tiling | None:
@@ -118,6 +119,9 @@ def _contraction_tile(nest: Nest, budget: Budget) -> list[int]:
     if row is not None:
         limit = min(budget.rows, budget.accumulators // tile[column])
         tile[row] = _row_tile(nest.ranges[row], limit)
+        wide = 2 * tile[column]
+        if 4 * tile[row] <= limit and wide <= 2 * budget.columns[0] and divisor(nest.ranges[column], wide) == wide:
+            tile[column] = wide
     return tile
 
 
@@ -128,14 +132,23 @@ def _row_tile(number: int | None, limit: int) -> int:
 
 
 def _plain_tile(nest: Nest, budget: Budget) -> list[int]:
-    """A vector of the innermost loop, if it is along memory for most operands and every index is a single loop."""
+    """A vector of the innermost loop, if it is along memory for most operands; neighbours of a sliding window too."""
     column = nest.parallel[-1]
     tile = [1] * len(nest.parallel)
     reads = [access for access in nest.accesses if column in access.loops]
     along = sum(access.innermost == column for access in reads)
-    if nest.projected and nest.straight and 2 * along > len(reads):
+    if nest.straight and 2 * along > len(reads):
         tile[column] = _first_divisor(nest.ranges[column], budget.vector)
+    for index in _windows(nest):
+        for loop, _ in index:
+            if not nest.reductions[loop]:
+                tile[loop] = divisor(nest.ranges[loop], budget.neighbours)
     return tile
+
+
+def _windows(nest: Nest) -> list[tuple[tuple[int, int], ...]]:
+    """Indices that are sums of loops."""
+    return [dim for access in nest.inputs for dim in access.dims if dim is not None and len(dim) > 1]
 
 
 def _spread(nest: Nest, tile: list[int], threads: int) -> list[int]:
@@ -174,14 +187,26 @@ def _count(nest: Nest, workgroup: list[int]) -> int:
     return total
 
 
-def _reduction_tile(nest: Nest, budget: Budget | None) -> tuple[int, ...]:
-    """Steps of the reductions: vectors along memory of the innermost one, single steps of the others."""
-    steps = [0] * len(nest.ranges)
+def _reduction_tile(nest: Nest, budget: Budget, results: int) -> tuple[int, ...]:
+    """Steps of the reductions: vectors along memory, a whole window if the code stays short, single steps of others.
+
+    `results` is how many results a thread has in flight in all links together.
+    """
+    steps = list(_single_steps(nest))
     reductions = [loop for loop, reduces in enumerate(nest.reductions) if reduces]
+    taps = [loop for index in _windows(nest) for loop, _ in index if nest.reductions[loop]]
     inner = {access.innermost for access in nest.inputs}
     for loop in reductions:
-        if budget is not None and (loop in inner or len(reductions) == 1):
+        if loop not in taps and (loop in inner or len(reductions) == 1):
             steps[loop] = _first_divisor(nest.ranges[loop], budget.depth)
-        else:
-            steps[loop] = 1
+    length = results * prod(max(1, step) for step in steps) // _VECTOR
+    for loop in taps:
+        number = nest.ranges[loop]
+        if number is not None and number <= budget.window and length * number <= budget.code:
+            steps[loop] = 0
+            length *= number
     return tuple(steps)
+
+
+def _single_steps(nest: Nest) -> tuple[int, ...]:
+    return tuple(int(reduces) for reduces in nest.reductions)

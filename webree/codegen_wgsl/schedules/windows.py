@@ -81,12 +81,17 @@ def find_windows(nest: Nest) -> tuple[Window, ...]:
     return tuple(windows)
 
 
-def unroll_windows(op: Any) -> Any:
-    """Replace a windowed generic operation by its chain; returns the chain's last, or `op` where it is left alone."""
+def unroll_windows(op: Any) -> tuple[Any, int]:
+    """Replace a windowed generic operation by its chain; returns the chain's last operation and its length.
+
+    The length is 0 for a windowed operation that is left alone, 1 for one without windows.
+    """
     nest = nest_of(op)
     windows = find_windows(nest)
-    if not windows or any(access.bits != 32 for access in (*nest.inputs, *nest.outputs)):
-        return op
+    if not windows:
+        return op, int(nest.projected)
+    if any(access.bits != 32 for access in nest.accesses):
+        return op, 0
     sliding = [window for window in windows if window.tap is not None]
     last = sliding[-1] if sliding else None
     form = _one_dimensional_form(op, nest, last) if last is not None else None
@@ -94,8 +99,8 @@ def unroll_windows(op: Any) -> Any:
     counts = [nest.ranges[window.tap] or 1 for window in unrolled if window.tap is not None]
     taps = list(product(*[range(count) for count in counts]))
     if len(taps) > MAX_TAPS:
-        return op
-    return _chain(op, nest, windows, unrolled, taps, form, last)
+        return op, 0
+    return _chain(op, nest, windows, unrolled, taps, form, last), len(taps)
 
 
 def _one_dimensional_form(op: Any, nest: Nest, window: Window) -> str | None:
@@ -110,7 +115,7 @@ def _one_dimensional_form(op: Any, nest: Nest, window: Window) -> str | None:
 
 def _matches(nest: Nest, window: Window, letters: Sequence[tuple[str, ...]]) -> bool:
     loops: dict[str, int] = {}
-    accesses = (*nest.inputs, *nest.outputs)
+    accesses = nest.accesses
     if len(accesses) != len(letters):
         return False
     for access, wanted in zip(accesses, letters, strict=True):
@@ -284,7 +289,7 @@ def _plain_op(
     renamed = {loop: index for index, loop in enumerate(kept)}
     positions = {window.dim: window.position for window in windows}
     maps = []
-    for number, access in enumerate((*nest.inputs, *nest.outputs)):
+    for number, access in enumerate(nest.accesses):
         loops = [dim[0][0] for dim in access.dims if dim is not None]
         if number == 0:
             loops = [positions.get(dim, loop) for dim, loop in enumerate(loops)]
