@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from webree.codegen_wgsl.emitter import Emitter, unsupported
 from webree.codegen_wgsl.expressions import Expr, Rank, prefix
+from webree.codegen_wgsl.graph import counter_of, joins_of, next_value
 from webree.codegen_wgsl.spirv import Block, Op, Region, Value
 from webree.codegen_wgsl.types import F16, F32, Scalar, Vector, scalar_of
 from webree.codegen_wgsl.variables import leaves_only_from
@@ -49,7 +50,7 @@ class ControlFlow:
         self._emit_op = emit_op
 
     def function_body(self, region: Region) -> None:
-        frame = _Frame(None, None, _joins(region, None, None), [])
+        frame = _Frame(None, None, joins_of(region, None, None), [])
         self._path(region.blocks[0], None, frame)
 
     # -- regions --------------------------------------------------------------------------------------------------
@@ -61,7 +62,7 @@ class ControlFlow:
         merge = region.blocks[-1]
         results = self._result_variables(op)
         self._declare_arguments(region, skip={region.blocks[0]})
-        frame = _Frame(merge, None, _joins(region, merge, None), results)
+        frame = _Frame(merge, None, joins_of(region, merge, None), results)
         self._path(region.blocks[0], merge, frame)
         if region.blocks[0] is not merge:
             self._ops(merge)
@@ -83,11 +84,11 @@ class ControlFlow:
         header, initial = entry.terminator.successors[0]
         carried = self._carried_results(op, header, merge)
         results = [] if carried else self._result_variables(op)
-        counter = _counter(header, region)
+        counter = counter_of(header, region)
         counter = None if counter in carried else counter
         self._declare_arguments(region, skip={entry, header})
         self._declare_loop_variables(header, initial, counter)
-        frame = _Frame(merge, header, _joins(region, merge, header), results, counter)
+        frame = _Frame(merge, header, joins_of(region, merge, header), results, counter)
         self._loop_body(header, merge, frame, dict(zip(header.arguments, initial, strict=True)))
         for result, argument in zip(op.results, carried, strict=False):
             self._emitter.bind(result, self._emitter.expr(argument))
@@ -134,7 +135,7 @@ class ControlFlow:
             return f"while ({condition.text})"
         name = self._emitter.expr(counter).text
         start = self._emitter.expr(initial[counter]).text
-        step = self._emitter.expr(_next_value(counter).op.operands[1])  # type: ignore[union-attr]
+        step = self._emitter.expr(next_value(counter).op.operands[1])  # type: ignore[union-attr]
         return f"for (var {name}: i32 = {start}; {condition.text}; {name} += {step.text})"
 
     def _catch_up(self, frame: _Frame, initial: dict[Value, Value]) -> None:
@@ -320,94 +321,3 @@ def _negate(condition: Expr) -> Expr:
 
 def _is_float(value: Value) -> bool:
     return isinstance(value.type, Scalar | Vector) and scalar_of(value.type) in (F16, F32)
-
-
-def _next_value(argument: Value) -> Value:
-    """The value that the loop's back edge passes for a header argument."""
-    header = argument.block
-    assert header is not None
-    index = header.arguments.index(argument)
-    for block in header.region.blocks[1:]:
-        for target, values in block.terminator.successors:
-            if target is header:
-                return values[index]
-    raise AssertionError("a loop without a back edge")
-
-
-def _counter(header: Block, region: Region) -> Value | None:
-    """The header argument that a `for` can count: i = i + step with a step from outside the loop."""
-    back_edges = [
-        (block, values)
-        for block in region.blocks[1:]
-        for target, values in block.terminator.successors
-        if target is header
-    ]
-    if len(back_edges) != 1 or header.terminator.name != "spirv.BranchConditional":
-        return None
-    condition = header.terminator.operands[0].op
-    for argument, value in zip(header.arguments, back_edges[0][1], strict=True):
-        op = value.op
-        if op is None or op.name != "spirv.IAdd" or op.operands[0] is not argument or len(value.uses) != 1:
-            continue
-        step = op.operands[1]
-        outside = not _defined_in(step, region)
-        if outside and isinstance(argument.type, Scalar) and condition is not None and argument in condition.operands:
-            return argument
-    return None
-
-
-def _defined_in(value: Value, region: Region) -> bool:
-    block = value.block if value.op is None else value.op.block
-    while block is not None:
-        if block.region is region:
-            return not (value.op is not None and value.op.name == "spirv.Constant")
-        parent = block.region.parent
-        block = parent.block if parent is not None else None
-    return False
-
-
-def _joins(region: Region, merge: Block | None, header: Block | None) -> dict[Block, Block | None]:
-    """For each block, the nearest block of the region that every way on from it reaches.
-
-    Ways that leave do not count: a return, and in a loop a branch to the merge block (`break`). The end of a
-    loop's body is its header, reached by the back edge.
-    """
-    end = header if header is not None else merge
-    start = header if header is not None else region.blocks[0]
-    edges = {
-        block: [target for target, _ in block.terminator.successors if header is None or target is not merge]
-        for block in region.blocks
-    }
-    order = _postorder(start, edges)
-    position = {block: index for index, block in enumerate(order)}
-    reached: dict[Block, frozenset[Block] | None] = {}
-    joins: dict[Block, Block | None] = {}
-    for block in order:
-        ways = [frozenset({end}) if target is end else reached[target] for target in edges[block] if target in position]
-        meeting = [way for way in ways if way is not None]
-        if block is end and header is None:
-            reached[block] = frozenset({block})
-            joins[block] = None
-            continue
-        common = frozenset.intersection(*meeting) if meeting else None
-        reached[block] = common | {block} if common is not None else None
-        # In postorder the nearest comes last; the end, a loop's header, is the farthest.
-        inner = [candidate for candidate in common or () if candidate is not end]
-        joins[block] = max(inner, key=position.__getitem__) if inner else end if common else None
-    return joins
-
-
-def _postorder(entry: Block, edges: dict[Block, list[Block]]) -> list[Block]:
-    order: list[Block] = []
-    seen: set[Block] = set()
-
-    def visit(block: Block) -> None:
-        if block in seen:
-            return
-        seen.add(block)
-        for target in edges[block]:
-            visit(target)
-        order.append(block)
-
-    visit(entry)
-    return order

@@ -18,11 +18,12 @@ from typing import Any
 from webree.codegen_wgsl.emitter import Emitter, ModuleState, unsupported
 from webree.codegen_wgsl.expressions import Expr
 from webree.codegen_wgsl.half import uses_f16, widen_halves
+from webree.codegen_wgsl.invocations import shares_storage, useful_size
 from webree.codegen_wgsl.resources import plan_resources
 from webree.codegen_wgsl.rules import RULES
 from webree.codegen_wgsl.spirv import Function, Op, SpirvModule, read_spirv_modules, walk
 from webree.codegen_wgsl.structure import ControlFlow
-from webree.codegen_wgsl.types import Array, Pointer, Scalar, Vector, wgsl_type
+from webree.codegen_wgsl.types import Array, Scalar, Vector, wgsl_type
 from webree.codegen_wgsl.variables import promotable
 from webree.errors import CompileError
 
@@ -114,7 +115,7 @@ def _entry_point(
     state: ModuleState,
 ) -> tuple[WgslExport, str]:
     functions = _reachable(module, name)
-    workgroup_size = _useful_size(module, functions, workgroup_size)
+    workgroup_size = useful_size(module, functions, workgroup_size)
     _require_types(functions, state)
     pack_halves = not state.has("shader-f16")
     resources = plan_resources(module, functions, read_only, state.namer, pack_halves=pack_halves)
@@ -124,7 +125,7 @@ def _entry_point(
         emitter = Emitter(module, state, resources)
         emitter.functions = names
         emitter.workgroup_size = workgroup_size
-        emitter.shares_storage = _shares_storage(functions)
+        emitter.shares_storage = shares_storage(functions)
         texts.append(_function(emitter, function, is_entry=function.name == name))
     header = [f"// {line}".rstrip() for line in (comment or name).splitlines()]
     declarations = resources.declarations
@@ -160,43 +161,6 @@ def _reachable(module: SpirvModule, name: str) -> list[Function]:
     return [module.functions[function] for function in reversed(order)]
 
 
-def _useful_size(
-    module: SpirvModule, functions: Sequence[Function], size: tuple[int, int, int]
-) -> tuple[int, int, int]:
-    """The workgroup size without dimensions along which all invocations do the same.
-
-    Kernels that the compiler could not distribute run the same code in every invocation, often in place: right only
-    where all of them load before any stores, as in one subgroup of a GPU. One invocation is enough.
-    """
-    lanes: set[int] = set()
-    for function in functions:
-        for op in walk(function.body):
-            if op.name.startswith("spirv.GroupNonUniform"):
-                return size
-            if op.name != "spirv.mlir.addressof":
-                continue
-            built_in = module.globals[op.attributes["variable"]].built_in
-            if built_in is None or built_in in ("WorkgroupId", "NumWorkgroups"):
-                continue
-            lanes |= _lanes_used(op) if built_in == "LocalInvocationId" else {0, 1, 2}
-    x, y, z = (length if lane in lanes else 1 for lane, length in enumerate(size))
-    return x, y, z
-
-
-def _lanes_used(address: Op) -> set[int]:
-    """Which components of a built-in vector are read."""
-    lanes: set[int] = set()
-    for load in address.result.uses:
-        for use in load.result.uses if load.name == "spirv.Load" else ():
-            if use.name != "spirv.CompositeExtract":
-                return {0, 1, 2}
-            if use.result.uses:
-                lanes.add(int(use.attributes["indices"][0]))
-        if load.name != "spirv.Load":
-            return {0, 1, 2}
-    return lanes
-
-
 def _require_types(functions: Sequence[Function], state: ModuleState) -> None:
     """Notes the features that the types of values need; raises at the first value that WGSL has no type for."""
     for function in functions:
@@ -209,27 +173,6 @@ def _require_types(functions: Sequence[Function], state: ModuleState) -> None:
                         wgsl_type(value.type)
                 except CompileError as error:
                     raise unsupported(op, str(error)) from error
-
-
-def _shares_storage(functions: Sequence[Function]) -> bool:
-    """True if the kernel both stores to buffers and loads from buffers that it may store to."""
-    stored: set[object] = set()
-    loaded: set[object] = set()
-    for function in functions:
-        for op in walk(function.body):
-            if op.name in ("spirv.Store", "spirv.Load") and isinstance(op.operands[0].type, Pointer):
-                pointer = op.operands[0]
-                if pointer.type.storage == "StorageBuffer":  # type: ignore[union-attr]
-                    (stored if op.name == "spirv.Store" else loaded).add(_root(op))
-    return bool(stored & loaded)
-
-
-def _root(op: Op) -> object:
-    """The global that a load or store goes to, by name."""
-    pointer = op.operands[0]
-    while pointer.op is not None and pointer.op.name == "spirv.AccessChain":
-        pointer = pointer.op.operands[0]
-    return pointer.op.attributes.get("variable") if pointer.op is not None else None
 
 
 def _function(emitter: Emitter, function: Function, *, is_entry: bool) -> str:
