@@ -23,19 +23,27 @@ __all__ = ["FORMATS", "Format", "ImportedModel", "ModelSource", "Signature", "im
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model before it is imported.
+    """A model before it is imported. Files are read when asked for, so that nothing holds on to their bytes.
 
     Attributes:
         label: what errors call it: the file's name, or `model`.
-        data: the file's bytes.
+        start: the first bytes, by which the format is told.
+        content: all bytes, if they were handed over as such.
         path: where it lies, if it is a file; files beside it (ONNX external data) are found from there.
         message: an ONNX `ModelProto` handed over by the caller, else None.
     """
 
     label: str
-    data: bytes
+    start: bytes
+    content: bytes | None = None
     path: Path | None = None
     message: Any = None
+
+    def read(self) -> bytes:
+        """All bytes. Raises `CompileError` if the file cannot be read."""
+        if self.path is None:
+            return self.content or b""
+        return _read_file(self.path, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,7 @@ class Format:
     instead: str = ""
 
 
+_START_BYTES = 4096
 _TO_ONNX = "export the model to ONNX"
 
 FORMATS: tuple[Format, ...] = (
@@ -108,13 +117,16 @@ def open_source(source: Any) -> ModelSource:
     """A `ModelSource` from what the caller gave: a path, bytes, MLIR text (a string with a newline or a brace), or an
     ONNX `ModelProto`. Raises `CompileError` for a file that is missing or cannot be read."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return ModelSource("model", bytes(source))
+        content = bytes(source)
+        return ModelSource("model", content[:_START_BYTES], content)
     if isinstance(source, str) and ("\n" in source or "{" in source):
-        return ModelSource("model.mlir", source.encode())
+        content = source.encode()
+        return ModelSource("model.mlir", content[:_START_BYTES], content)
     if isinstance(source, str | Path):
-        return _open_file(Path(source))
+        path = Path(source)
+        return ModelSource(path.name, _read_file(path, _START_BYTES), path=path)
     if hasattr(source, "SerializeToString") and hasattr(source, "graph"):
-        return ModelSource("model.onnx", b"", None, source)
+        return ModelSource("model.onnx", b"", message=source)
     raise UsageError(
         f"cannot compile an object of type {type(source).__name__}; give a path, bytes, MLIR text or an onnx.ModelProto"
     )
@@ -140,9 +152,10 @@ def import_model(
     return imported
 
 
-def _open_file(path: Path) -> ModelSource:
+def _read_file(path: Path, byte_count: int | None) -> bytes:
     try:
-        return ModelSource(path.name, path.read_bytes(), path)
+        with open(path, "rb") as file:
+            return file.read(byte_count)
     except FileNotFoundError as error:
         raise CompileError(f"there is no model file at {path}", location=str(path)) from error
     except OSError as error:
@@ -160,7 +173,7 @@ def _named(name: str) -> Format:
 def _detect(source: ModelSource) -> Format:
     if source.message is not None:
         return _named("onnx")
-    data = source.data
+    data = source.start
     if not data:
         raise CompileError(f"{source.label} is empty", location=source.label)
     by_ending = _by_ending(source.label)
@@ -188,7 +201,7 @@ def _by_ending(label: str) -> Format | None:
 
 def _is_text(data: bytes) -> bool:
     try:
-        start = data[:4096].decode()
+        start = data.decode()
     except UnicodeDecodeError as error:
-        return error.start > 4090
+        return error.start > len(data) - 4 and len(data) == _START_BYTES
     return not any(ord(letter) < 32 and letter not in "\t\r\n" for letter in start)

@@ -26,7 +26,7 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
             f"{source.label}: dimensions can be bound by name in ONNX models only (given: {', '.join(sorted(dims))}); "
             "in MLIR, write the sizes into the types"
         )
-    module = session.parse(source.data, source.label)
+    module = session.parse(source.read(), source.label)
     if not any(op.name in _FUNCTIONS and _is_public(op) for op in _children(module)):
         raise CompileError(
             f"{source.label} has no public function, so there is nothing to compile", location=source.label

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from webree.compiler.frontends import ImportedModel, ModelSource, Signature
-from webree.compiler.frontends.onnx_checks import check_shapes
 from webree.compiler.frontends.onnx_graph import node_label, one_line, opset_of
 from webree.compiler.frontends.onnx_prepare import prepare
 from webree.compiler.frontends.onnx_unsupported import explain_unsupported
@@ -26,8 +25,22 @@ __all__ = ["import_model"]
 def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, int], entry_name: str) -> ImportedModel:
     """Read, check, prepare and import a model. Raises `CompileError`, and `UsageError` for a wrong `dims`."""
     _require_onnx()
+    module, signature, _opset = _import(session, source, dims, entry_name)
+
+    def explain(error: CompileError) -> CompileError:
+        # From the start again: the failed conversion left a torso, and keeping the model would keep its weights.
+        again, _signature, opset = _import(session, source, dims, entry_name, strict=True)
+        return explain_unsupported(again, opset, source.label, error)
+
+    return ImportedModel(module, (signature,), explain)
+
+
+def _import(
+    session: Session, source: ModelSource, dims: Mapping[str, int], entry_name: str, *, strict: bool = False
+) -> tuple[Any, Signature, int]:
+    """The module, its function's signature, and the model's opset."""
     try:
-        model = prepare(source, dims)
+        model, weights = prepare(source, dims, strict=strict)
     except WebreeError:
         raise
     except Exception as error:  # whatever ONNX's own code does with damaged content (bytes for names, no types, …)
@@ -35,14 +48,8 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
             f"{source.label} is damaged or not a valid ONNX model: {type(error).__name__}: {one_line(error)}",
             location=source.label,
         ) from error
-    module, signature = _build(session, model, source.label, entry_name)
-
-    def explain(error: CompileError) -> CompileError:
-        check_shapes(model, source.label)
-        again, _ = _build(session, model, source.label, entry_name)  # the failed conversion left a torso
-        return explain_unsupported(again, opset_of(model), source.label, error)
-
-    return ImportedModel(module, (signature,), explain)
+    module, signature = _build(session, model, weights, source.label, entry_name)
+    return module, signature, opset_of(model)
 
 
 def _require_onnx() -> None:
@@ -54,8 +61,8 @@ def _require_onnx() -> None:
         ) from error
 
 
-def _build(session: Session, model: Any, label: str, entry_name: str) -> tuple[Any, Signature]:
-    """The module, with one function of the name `entry_name`."""
+def _build(session: Session, model: Any, weights: dict[str, Any], label: str, entry_name: str) -> tuple[Any, Signature]:
+    """The module, with one function of the name `entry_name`. Empties `weights`, so that they are held once."""
     from iree.compiler import ir
     from iree.compiler.dialects import func
     from iree.compiler.extras import onnx_importer
@@ -74,6 +81,9 @@ def _build(session: Session, model: Any, label: str, entry_name: str) -> tuple[A
             for tensor in graph.graph_proto.initializer:
                 where = f"{label}: tensor {tensor.name!r}"
                 importer.import_initializer(tensor)
+            for name in list(weights):
+                where = f"{label}: tensor {name!r}"
+                importer.import_initializer(weights.pop(name))
             for node in graph.graph_proto.node:
                 where = f"{label}: node {node_label(node)} ({node.op_type})"
                 importer.import_node(node)

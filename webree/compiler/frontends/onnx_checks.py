@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from webree.compiler.frontends.onnx_graph import node_label, nodes_of, one_line, opset_of, value_infos_of
-from webree.compiler.frontends.onnx_weights import attach_weights, detach_weights
 from webree.errors import CompileError
 
-__all__ = ["check_model", "check_shapes", "refuse_element_types", "refuse_unknown_operators"]
+__all__ = ["check_model", "refuse_element_types", "refuse_unknown_operators"]
 
 _SHOWN = 12
 _ELEMENT_TYPES = (
@@ -90,25 +89,10 @@ def _note(found: dict[str, str], number: int, where: str, numbers: Mapping[str, 
 
 
 def check_model(model: Any, label: str) -> None:
+    """ONNX's own check of a model's structure."""
     import onnx
 
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise CompileError(f"{label} is not a valid ONNX model: {one_line(error)}", location=label) from error
-
-
-def check_shapes(model: Any, label: str) -> None:
-    """Raises `CompileError` if the nodes' shapes contradict each other. Only for models that do not compile anyway:
-    the strict check also refuses some that do."""
-    import onnx
-
-    weights = detach_weights(model.graph)
-    try:
-        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
-        raise CompileError(
-            f"{label}: types or shapes do not fit together: {one_line(error)}", location=label
-        ) from error
-    finally:
-        attach_weights(model.graph, weights)

@@ -14,7 +14,7 @@ from webree.compiler.frontends import ModelSource
 from webree.compiler.frontends.onnx_checks import check_model, refuse_element_types, refuse_unknown_operators
 from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composites
 from webree.compiler.frontends.onnx_graph import nodes_of, one_line, opset_of, value_infos_of
-from webree.compiler.frontends.onnx_weights import attach_weights, detach_weights, load_external_data
+from webree.compiler.frontends.onnx_weights import detach_weights, forget_inputs, load_external_data
 from webree.errors import CompileError, UsageError
 
 __all__ = ["prepare"]
@@ -26,8 +26,11 @@ _IR_VERSION = 4  # from here on initialisers need not be listed as inputs, which
 _OUTPUT_COUNTS = {"Unique": 4}
 
 
-def prepare(source: ModelSource, dims: Mapping[str, int]) -> Any:
-    """The model, ready to import."""
+def prepare(source: ModelSource, dims: Mapping[str, int], *, strict: bool = False) -> tuple[Any, dict[str, Any]]:
+    """The model, ready to import, and apart from it its large initialisers by name.
+
+    Strict: shapes that contradict each other are an error. The strict check also refuses some models that compile.
+    Raises `CompileError`, and `UsageError` for a wrong `dims`."""
     model = _read(source)
     refuse_unknown_operators(model, source.label)
     model = _inline_functions(model, source.label)
@@ -38,13 +41,13 @@ def prepare(source: ModelSource, dims: Mapping[str, int]) -> Any:
     check_model(model, source.label)
     model = _raise_opset(model)
     if any((node.domain, node.op_type) in COMPOSITES for node in nodes_of(model.graph)):
-        model = expand_composites(_infer_shapes(model, source.label))
+        model = expand_composites(_infer_shapes(model, source.label, strict=strict))
     _name_nodes(model.graph)
     _complete_outputs(model.graph)
-    model = _infer_shapes(model, source.label)
+    model = _infer_shapes(model, source.label, strict=strict)
     refuse_element_types(model, source.label)
-    attach_weights(model.graph, weights)
-    return model
+    forget_inputs(model.graph, weights)
+    return model, weights
 
 
 def _read(source: ModelSource) -> Any:
@@ -56,7 +59,7 @@ def _read(source: ModelSource) -> Any:
         model.CopyFrom(source.message)
     else:
         try:
-            model = onnx.load_model_from_string(source.data)
+            model = onnx.load_model_from_string(source.read())
         except DecodeError as error:
             raise CompileError(
                 f"{source.label} is not an ONNX model, or is damaged: its protobuf cannot be read ({error})",
@@ -143,10 +146,12 @@ def _name_nodes(graph: Any) -> None:
             node.name = f"{node.op_type}_{index}"
 
 
-def _infer_shapes(model: Any, label: str) -> Any:
+def _infer_shapes(model: Any, label: str, *, strict: bool) -> Any:
     import onnx
 
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return onnx.shape_inference.infer_shapes(model, check_type=strict, strict_mode=strict, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        raise CompileError(f"{label}: its shapes do not fit together: {one_line(error)}", location=label) from error
+        raise CompileError(
+            f"{label}: types or shapes do not fit together: {one_line(error)}", location=label
+        ) from error

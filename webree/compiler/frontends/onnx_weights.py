@@ -13,45 +13,43 @@ from webree.compiler.frontends import ModelSource
 from webree.compiler.frontends.onnx_graph import one_line
 from webree.errors import CompileError
 
-__all__ = ["attach_weights", "detach_weights", "load_external_data"]
+__all__ = ["detach_weights", "forget_inputs", "load_external_data"]
 
 _WEIGHT_BYTES = 4096  # smaller initialisers stay: shapes, axes and the like, which shape inference looks into
 
 
-def detach_weights(graph: Any) -> dict[str, tuple[Any, bool]]:
-    """Take large initialisers out, and leave inputs of the same types in their places.
+def detach_weights(graph: Any) -> dict[str, Any]:
+    """Take large initialisers out, and leave inputs of the same types in their places; returns them by name.
 
-    ONNX's checker, converter and shape inference each copy the whole model, and stop at 2 GiB.
-    Returns by name: the initialiser, and whether the model lists it as an input itself."""
+    ONNX's checker, converter and shape inference each copy the whole model, and stop at 2 GiB."""
     import onnx
 
     inputs = {item.name for item in graph.input}
-    weights = {
-        tensor.name: (tensor, tensor.name in inputs)
-        for tensor in graph.initializer
-        if tensor.ByteSize() > _WEIGHT_BYTES and tensor.name
-    }
-    kept = [tensor for tensor in graph.initializer if tensor.name not in weights]
-    for name, (tensor, is_input) in weights.items():
-        copy = onnx.TensorProto()
-        copy.CopyFrom(tensor)
-        weights[name] = (copy, is_input)
-        if not is_input:
-            graph.input.append(onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
+    weights = {}
+    kept = []
+    for tensor in graph.initializer:
+        if tensor.ByteSize() <= _WEIGHT_BYTES or not tensor.name:
+            kept.append(tensor)
+            continue
+        weights[tensor.name] = onnx.TensorProto()
+        weights[tensor.name].CopyFrom(tensor)  # a reference would keep the whole model alive
+        if tensor.name not in inputs:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     del graph.initializer[:]
     graph.initializer.extend(kept)
     return weights
 
 
-def attach_weights(graph: Any, weights: Mapping[str, tuple[Any, bool]]) -> None:
-    added = {name for name, (_tensor, is_input) in weights.items() if not is_input}
-    inputs = [item for item in graph.input if item.name not in added]
+def forget_inputs(graph: Any, weights: Mapping[str, Any]) -> None:
+    """Make the inputs that stand for weights plain values of known type again."""
+    graph.value_info.extend(item for item in graph.input if item.name in weights)
+    inputs = [item for item in graph.input if item.name not in weights]
     del graph.input[:]
     graph.input.extend(inputs)
-    graph.initializer.extend(tensor for tensor, _is_input in weights.values())
 
 
 def load_external_data(model: Any, source: ModelSource) -> None:
+    """Read tensors that lie in other files. Raises `CompileError` with the tensor's and the file's name."""
     from onnx import external_data_helper
 
     external = [
