@@ -152,7 +152,7 @@ export async function load(
   return listening(onProgress, async () => {
     const owner = runtime();
     await owner.ready;
-    return new Module(owner, await owner.ask("load", { source: from, parameters }));
+    return new Module(owner, await owner.ask("load", { source: from, parameters: parameters ?? undefined }));
   });
 }
 

@@ -285,6 +285,45 @@ finally:
     assert "> 4 |   a[0] = 1u;" in str(caught.value)
 
 
+def test_no_webgpu_says_which_flag_to_set(python: BrowserSession) -> None:
+    code = """
+from pyodide.code import run_js
+run_js("Object.defineProperty(navigator, 'gpu', {value: undefined, configurable: true})")
+try:
+    await webree.load_async(m)
+finally:
+    run_js("delete navigator.gpu")
+"""
+    with pytest.raises(DeviceError) as caught:
+        python.run(code)
+    assert "navigator.gpu is missing" in str(caught.value)
+    assert "--enable-unsafe-webgpu --use-webgpu-adapter=swiftshader" in str(caught.value)
+    python.run("(await webree.load_async(m)).close()")
+
+
+def test_rejected_commands_fail_all_later_calls(python: BrowserSession) -> None:
+    """What the browser tells later is kept, and told by the next call that waits, and by every one after it."""
+    code = """
+from webree.hal.registry import create_driver
+from webree.waiting import run_async
+device = await run_async(create_driver("webgpu").open())
+buffer = device.allocate(16)
+device._backend.create_buffer(1 << 40)
+messages = []
+for _ in range(2):
+    try:
+        await device.read_back([(buffer, 0, 16)]).wait()
+    except webree.DeviceError as error:
+        messages.append(str(error))
+device.close()
+messages
+"""
+    first, second = python.run(code)
+    assert first == second
+    assert "refuses a command" in first
+    assert str(1 << 40) in first
+
+
 def test_too_large_buffers_say_both_numbers(python: BrowserSession) -> None:
     limit = python.run("mixed.device.info.limits['max_buffer_size']")
     with pytest.raises(WebreeError, match=rf"{limit + 64}.*{limit}"):

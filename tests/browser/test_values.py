@@ -39,6 +39,13 @@ source, name, count = from_js(x)
     np.testing.assert_array_equal(back, ELEMENTS[dtype])
 
 
+def test_plain_values_cross_both_ways(session: BrowserSession) -> None:
+    values = [None, True, -1, 2**40, 1.5, "text", [1, [2]], {"a": {"b": [None, False]}}]
+    for value in values:
+        assert session.run("value", value=value) == value
+        assert session.run("value is None", value=value) is (value is None)
+
+
 def test_slices_of_a_js_source_are_views_and_reads_are_counted(session: BrowserSession) -> None:
     data = np.random.default_rng().integers(0, 256, 1000, dtype=np.uint8)
     code = """

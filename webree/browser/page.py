@@ -15,6 +15,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import pyodide.ffi
 from pyodide.code import eval_code_async
 from pyodide.ffi import JsProxy
 
@@ -27,6 +28,9 @@ from webree.module.source import MemorySource
 __all__ = ["answer", "connect"]
 
 PYTHON_FAULT = int(StatusCode.UNKNOWN)
+
+_NULL = getattr(pyodide.ffi, "jsnull", None)
+"""JavaScript's null; undefined is Python's None, and so is null in older versions of Pyodide."""
 
 _modules: dict[int, Any] = {}
 _programs: dict[int, Any] = {}
@@ -159,7 +163,7 @@ async def _devices(_: Any) -> list[dict[str, object]]:
 async def _python(arguments: Any) -> Any:
     """Run Python text with `inputs` as globals, which stay for the next text; the value of its last expression."""
     for name, value in arguments.inputs.object_entries():
-        _globals[name] = value if is_js_array(value) or not isinstance(value, JsProxy) else value.to_py()
+        _globals[name] = _from_json(value)
     return _for_page(await eval_code_async(arguments.code, _globals))
 
 
@@ -181,6 +185,17 @@ def _module(number: int) -> Any:
     if module is None:
         raise InvocationError("this module is closed", status=StatusCode.FAILED_PRECONDITION)
     return module
+
+
+def _from_json(value: Any) -> Any:
+    """Typed arrays as they are, all else as Python's."""
+    if isinstance(value, JsProxy) and not is_js_array(value):
+        value = value.to_py()
+    if isinstance(value, dict):
+        return {name: _from_json(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return None if value is _NULL else value
 
 
 def _parameters(arguments: Any) -> Any:

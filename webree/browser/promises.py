@@ -79,7 +79,10 @@ def fetch(url: str, progress: Callable[[int, int], None] | None = None) -> Suspe
         loaded += part.value.byteLength
         if progress is not None:
             progress(loaded, total)
-    return JsByteSource(_joined(chunks, loaded))
+    try:
+        return JsByteSource(_joined(chunks, loaded))
+    except JsException as error:  # no memory for the whole
+        raise failed(_text(error)) from error
 
 
 def _joined(chunks: list[Any], byte_length: int) -> Any:

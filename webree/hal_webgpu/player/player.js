@@ -76,11 +76,11 @@ export async function adapters() {
  * Open a device with everything the adapter has.
  * @param {string | null} name  the adapter's name as `adapters` gave it, or null for the best one
  * @param {(failure: Failure) => void} onFailure  called at most once
- * @returns {Promise<Player | null>} null if there is no such adapter
+ * @returns {Promise<Player | undefined>} undefined (Python's None) if there is no such adapter
  */
 export async function open(name, onFailure) {
   const adapter = (await requestAdapters()).find((candidate) => !name || describe(candidate).name === name);
-  if (!adapter) return null;
+  if (!adapter) return undefined;
   const info = describe(adapter);
   const device = await adapter.requestDevice({
     label: "webree",
