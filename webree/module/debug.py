@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from webree.module.flatbuffer import Table
 
 __all__ = ["DebugDatabase"]
 
 _CALL_SITE, _FILE_LINE_COLUMN, _FUSED, _NAME = 1, 2, 3, 4
-_MAX_DEPTH = 16
-_MAX_LENGTH = 1000
+_MAX_NODES = 24
+_MAX_FUSED = 4
 
 
 class DebugDatabase:
@@ -38,11 +38,12 @@ class DebugDatabase:
 
     def describe(self, index: int) -> str:
         """A location as text: file:line:column, a name, or several joined; "" if unknown."""
-        return self._describe(index, _MAX_DEPTH)[:_MAX_LENGTH]
+        return self._describe(index, iter(range(_MAX_NODES)))
 
-    def _describe(self, index: int, depth: int) -> str:
+    def _describe(self, index: int, budget: Iterator[int]) -> str:
+        """Locations refer to each other and may do so in circles: `budget` runs out after a few."""
         kinds, tables = self._locations
-        if depth == 0 or not 0 <= index < min(len(kinds), len(tables)):
+        if next(budget, None) is None or not 0 <= index < min(len(kinds), len(tables)):
             return ""
         table = tables[index]
         if table is None:
@@ -51,15 +52,15 @@ class DebugDatabase:
         if kind == _FILE_LINE_COLUMN:
             return f"{table.string(0) or '?'}:{table.scalar(1, 'i', 0)}:{table.scalar(2, 'i', 0)}"
         if kind == _CALL_SITE:
-            callee = self._describe(table.scalar(0, "i", 0), depth - 1)
-            caller = self._describe(table.scalar(1, "i", 0), depth - 1)
+            callee = self._describe(table.scalar(0, "i", 0), budget)
+            caller = self._describe(table.scalar(1, "i", 0), budget)
             return f"{callee} called from {caller}" if callee and caller else callee or caller
         if kind == _NAME:
             name = table.string(0) or ""
-            child = self._describe(table.scalar(1, "i", 0), depth - 1)
+            child = self._describe(table.scalar(1, "i", 0), budget)
             return f'"{name}" ({child})' if child else f'"{name}"'
         if kind == _FUSED:
-            parts = dict.fromkeys(self._describe(i, depth - 1) for i in table.scalars(1, "i")[:4])
+            parts = dict.fromkeys(self._describe(i, budget) for i in table.scalars(1, "i")[:_MAX_FUSED])
             return ", ".join(part for part in parts if part)
         return ""
 

@@ -116,15 +116,15 @@ class Context:
             self._closed = True
             self.program.release()
 
-    def run(self, ordinal: int, values: Sequence[Any]) -> Generator[Wait, Any, Any]:
-        """Call an internal function with checked values."""
+    def run(self, ordinal: int, values: list[Any]) -> Generator[Wait, Any, Any]:
+        """Call an internal function with checked values; takes them out of the list."""
         if self._closed:
             raise InvocationError("the module has been closed", status=StatusCode.FAILED_PRECONDITION)
         program = self.program
         try:
             result = program.function(ordinal)(*values)
             if program.suspends(ordinal):
-                del values
+                values.clear()  # the program releases its arguments when it is done with them
                 result = yield from result
             return result
         except InvocationError as error:

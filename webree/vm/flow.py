@@ -24,12 +24,12 @@ Pairs = Sequence[tuple[int, int]]
 UNSET, I32, F32, I64_LOW, I64_HIGH, F64_LOW, F64_HIGH, TORN = (1 << bit for bit in range(8))
 """What a word may hold, as bits: nothing yet (zero), …, half of a 64-bit value without the other half."""
 
-HALVES: Mapping[str, tuple[int, ...]] = {
-    "i": (I32,),
-    "f": (F32,),
-    "I": (I64_LOW, I64_HIGH),
-    "F": (F64_LOW, F64_HIGH),
-    "r": (I32,),
+HALVES: Mapping[str, bytes] = {
+    "i": bytes((I32,)),
+    "f": bytes((F32,)),
+    "I": bytes((I64_LOW, I64_HIGH)),
+    "F": bytes((F64_LOW, F64_HIGH)),
+    "r": bytes((I32,)),
 }
 """The marks that a value of each kind leaves on its word or words; references are just set or unset."""
 
@@ -93,7 +93,8 @@ def analyze(module: ModuleFile, ordinal: int, instructions: Sequence[Instruction
     register_count = flow.word_count + flow.ref_count
     if len(flow.reachable) * register_count <= _MAX_STATE_BYTES:
         _find_kinds(module, ordinal, flow)
-        _find_live(module, ordinal, flow)
+        if len(flow.reachable) > 1 or flow.blocks[0].entries > 1:
+            _find_live(module, ordinal, flow)
     else:
         for block in blocks:
             block.live = -1
@@ -158,7 +159,7 @@ def apply_pairs(flow: Flow, kinds: bytearray, pairs: Pairs) -> list[tuple[str, i
             continue
         copies.append((letter, source, target))
         halves = HALVES[letter]
-        kinds[target : target + len(halves)] = bytes(halves)
+        kinds[target : target + len(halves)] = halves
         position += len(halves) - 1
     return copies
 
@@ -278,9 +279,10 @@ def _find_kinds(module: ModuleFile, ordinal: int, flow: Flow) -> None:
             continue
         word += word & 1 if letter in "IF" else 0
         halves = HALVES[letter]
-        entry[word : word + len(halves)] = bytes(halves)
+        entry[word : word + len(halves)] = halves
         word += len(halves)
-    writes = {index: _block_writes(module, ordinal, flow, flow.blocks[index]) for index in flow.reachable}
+    blocks = {index: flow.blocks[index] for index in flow.reachable if flow.blocks[index].edges}
+    writes = {index: _block_writes(module, ordinal, flow, block) for index, block in blocks.items()}
     states = {0: int.from_bytes(entry, "little")}
     work = [0]
     budget = 16 * len(flow.reachable) + 64
@@ -290,7 +292,7 @@ def _find_kinds(module: ModuleFile, ordinal: int, flow: Flow) -> None:
             return
         index = work.pop()
         after = bytearray(states[index].to_bytes(size, "little"))
-        for position, mark in writes[index]:
+        for position, mark in writes.get(index, ()):
             after[position] = mark
         for edge in flow.blocks[index].edges:
             kinds = after

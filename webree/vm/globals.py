@@ -48,7 +48,7 @@ class GlobalState:
 
     def release(self) -> None:
         """Drop all references."""
-        self.references.clear()
+        self.references[:] = [None] * len(self.references)
 
     def _check_reference(self, ordinal: int) -> int:
         if not 0 <= ordinal < len(self.references):

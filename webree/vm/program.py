@@ -114,9 +114,11 @@ class Program:
         return translate(self.module.file, ordinal, self.module.code[ordinal], self.callees).source
 
     def release(self) -> None:
-        """Drop globals, constants, imports and code."""
+        """Drop globals, constants and imports. Calls that are under way fail where they go on."""
         self.state.release()
-        self._namespace.clear()
+        for name in self._namespace:
+            if name[0] in "CFM" and name[1:].isdecimal():
+                self._namespace[name] = None if name[0] == "C" else _closed
 
     def location(self, trace: TracebackType | None) -> str:
         """Where in the program an exception was raised: function, bytecode offset and source location, or ""."""
@@ -149,6 +151,10 @@ class Program:
         self._line_pcs[file_name] = translation.line_pcs
         exec(compile(translation.source, file_name, "exec"), self._namespace)
         return self._namespace[f"F{ordinal}"]  # type: ignore[no-any-return]
+
+
+def _closed(*_arguments: Any) -> NoReturn:
+    raise InvocationError("the module has been closed", status=StatusCode.FAILED_PRECONDITION)
 
 
 def _missing(full_name: str) -> Callable[..., NoReturn]:

@@ -171,27 +171,31 @@ class WholeRegisters(Registers):
 
     def read(self, letter: str, register: int) -> str:
         register &= REF_MASK if letter == "r" else 0xFFFF
-        kinds = self.path.kinds
         first = self.flow.index(letter, register)
-        codes = [kinds[position] for position in range(first, first + len(HALVES[letter]))]
-        if all(code == UNSET for code in codes):
-            return _ZERO[letter]
-        for code, mark in zip(codes, HALVES[letter], strict=True):
-            if code & ~UNSET != mark:
-                raise MixedKinds
+        halves = HALVES[letter]
+        codes = self.path.kinds[first : first + len(halves)]
         name = f"{_PREFIX[letter]}{register}"
-        pending = self.path.pending.get(name)
-        if pending is not None:
-            return pending[0]
+        if codes != halves and not self._may_be_unset(codes, halves):
+            raise MixedKinds
         if codes[0] & UNSET:
+            if codes[0] == UNSET:
+                return _ZERO[letter]
             self.initial[name] = _ZERO[letter]
-        return name
+        pending = self.path.pending.get(name)
+        return name if pending is None else pending[0]
+
+    @staticmethod
+    def _may_be_unset(codes: bytes | bytearray, halves: bytes) -> bool:
+        """Whether all parts of a value are unset, or all may be that or set."""
+        if all(code == UNSET for code in codes):
+            return True
+        return all(code & ~UNSET == mark for code, mark in zip(codes, halves, strict=True))
 
     def _mark(self, letter: str, register: int) -> tuple[str, int]:
         register &= REF_MASK if letter == "r" else 0xFFFF
         first = self.flow.index(letter, register)
         halves = HALVES[letter]
-        self.path.kinds[first : first + len(halves)] = bytes(halves)
+        self.path.kinds[first : first + len(halves)] = halves
         return f"{_PREFIX[letter]}{register}", first
 
     def write(self, letter: str, register: int, expression: str) -> None:
