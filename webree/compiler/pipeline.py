@@ -30,6 +30,8 @@ from webree.compiler.executables import (
     translate_executables,
 )
 from webree.compiler.frontends import ImportedModel
+from webree.compiler.integers import write_out_integers
+from webree.compiler.ranges import narrow_ranges
 from webree.compiler.session import Session
 from webree.compiler.signatures import declare_unsigned, set_names, unsigned_types
 from webree.compiler.statistics import DispatchStatistics
@@ -160,7 +162,9 @@ class Pipeline:
         for following in PHASES[PHASES.index("input") + 1 : PHASES.index(end) + 1]:
             if following == "executable-configurations":
                 self.step("schedules")
+                narrow_ranges(module)
                 statistics = dispatch_statistics(module)
+                write_out_integers(module)
                 schedules.annotate(module, self.profile)
             module = self._phase(module, phase, following)
             phase = following
