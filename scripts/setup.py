@@ -27,7 +27,7 @@ LOG = ROOT / "build" / "setup.log"
 MINIMUM_PYTHON = (3, 11)
 EXTRAS = {"python": "native,compiler,tools,test", "lint": "dev"}
 VULKAN_PACKAGES = ("libvulkan1", "mesa-vulkan-drivers")
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")  # those that browser_session.py finds
 DRIVER_FOLDERS = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
 DRIVER_VARIABLES = ("VK_ICD_FILENAMES", "VK_DRIVER_FILES", "VK_ADD_DRIVER_FILES")
 
@@ -202,10 +202,9 @@ def install_adapter(need: str) -> None:
         apt_install(VULKAN_PACKAGES, "No Vulkan adapter was found")
         names = adapters()
     if not names:
-        raise SetupError(
-            "No Vulkan adapter was found, not even the software one of mesa-vulkan-drivers; "
-            "`vulkaninfo` (package vulkan-tools) may tell why"
-        )
+        chosen = [f"{name}={os.environ[name]}" for name in DRIVER_VARIABLES if os.environ.get(name)]
+        why = f"{', '.join(chosen)} may be why" if chosen else "`vulkaninfo` (package vulkan-tools) may tell why"
+        raise SetupError(f"No Vulkan adapter was found, not even the software one of mesa-vulkan-drivers; {why}")
     say(f"      adapters: {names}")
 
 
