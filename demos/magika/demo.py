@@ -165,7 +165,7 @@ def compare(native: Sequence[Row], browser: Sequence[Row]) -> int:
         say("\nThe two do NOT agree:\n" + "\n".join(differing))
         return 1
     largest = max(abs(mine.score - other.score) for mine, other in zip(native, browser, strict=True))
-    say(f"\nBoth agree: {len(native)} files, the same types, scores within {largest:.1e}.")
+    say(f"\nBoth agree: {len(native)} files, the same types, scores differ by {largest:.1e} at most.")
     return 0
 
 

@@ -27,7 +27,7 @@ EXAMPLES = """\
 what the numbers are:
   load          from the file to kernels compiled and constants on their way to the device
   first call    the first call after loading
-  call          median (and fastest) of the calls after that, with inputs copied in and outputs read back
+  call          median, and fastest, of the calls after that, with inputs copied in and outputs read back
   host time     the part of a call in which Python works and nothing waits for the device
   dispatches    device time of each kernel launch, measured in one extra call that times them one by one
 
@@ -92,15 +92,15 @@ def random_inputs(function: Signature) -> list[Any]:
 
 def _text(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{facts['function']}  on {facts['adapter']}"
-    yield f"  module        {facts['module_bytes']:>12,} bytes"
-    yield f"  load          {facts['load_ms']:>12.2f} ms"
-    yield f"  first call    {facts['first_call_ms']:>12.2f} ms"
-    yield f"  call          {facts['median_call_ms']:>12.2f} ms   (fastest {facts['fastest_call_ms']:.2f} ms)"
-    yield f"  host time     {facts['host_ms']:>12.2f} ms"
+    yield f"  {'module':16} {facts['module_bytes']:>12,} bytes"
+    for label, name in (("load", "load_ms"), ("first call", "first_call_ms"), ("call", "median_call_ms")):
+        yield f"  {label:16} {facts[name]:>12.2f} ms"
+    yield f"  {'fastest call':16} {facts['fastest_call_ms']:>12.2f} ms"
+    yield f"  {'host time':16} {facts['host_ms']:>12.2f} ms"
     for name, value in facts["per_call"].items():
-        yield f"  {name.replace('_', ' '):13} {value:>12,.0f} a call"
+        yield f"  {name.replace('_', ' '):16} {value:>12,.0f} a call"
     for name, value in facts["memory"].items():
-        yield f"  {name.replace('_', ' '):15} {value:>10,}"
+        yield f"  {name.replace('_', ' '):16} {value:>12,}"
     if facts["dispatches"] is None:
         yield f"  no times of dispatches: {facts['no_dispatch_times']}"
     elif facts["dispatches"]:
@@ -109,7 +109,7 @@ def _text(facts: dict[str, Any]) -> Iterator[str]:
 
 def _dispatch_table(dispatches: list[dict[str, Any]]) -> Iterator[str]:
     total = math.fsum(item["time_us"] for item in dispatches) or 1.0
-    yield f"  dispatches    {total / 1e3:>12.2f} ms in {len(dispatches)}, timed one by one:"
+    yield f"  {'dispatches':16} {total / 1e3:>12.2f} ms in {len(dispatches)}, timed one by one:"
     yield f"    {'us':>10} {'share':>6} {'GFLOP/s':>8} {'GB/s':>7} {'workgroups':>14}  name"
     for item in sorted(dispatches, key=lambda item: -item["time_us"]):
         seconds = item["time_us"] / 1e6
