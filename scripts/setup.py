@@ -92,7 +92,8 @@ def run(command: list[str], failed: str, environment: dict[str, str] | None = No
     LOG.parent.mkdir(exist_ok=True)
     with LOG.open("a") as log:
         log.write(f"\n$ {' '.join(command)}\n")
-        process = subprocess.Popen(
+        lines = []
+        with subprocess.Popen(
             command,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -101,18 +102,17 @@ def run(command: list[str], failed: str, environment: dict[str, str] | None = No
             text=True,
             errors="replace",
             env={**os.environ, **(environment or {})},
-        )
-        lines = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            log.write(line)
-            lines.append(line.rstrip())
-            progress = shown(line)
-            if progress:
-                say(f"      {progress}")
-        if process.wait() != 0:
-            tail = "\n".join(f"      | {line}" for line in lines[-15:])
-            raise SetupError(f"{failed}\n{tail}\n      (all of it: {LOG.relative_to(ROOT)})")
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                log.write(line)
+                lines.append(line.rstrip())
+                progress = shown(line)
+                if progress:
+                    say(f"      {progress}")
+    if process.returncode != 0:
+        tail = "\n".join(f"      | {line}" for line in lines[-15:])
+        raise SetupError(f"{failed}\n{tail}\n      (all of it: {LOG.relative_to(ROOT)})")
 
 
 def root_prefix() -> list[str] | None:
