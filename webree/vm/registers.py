@@ -235,15 +235,15 @@ class WholeRegisters(Registers):
         for letter, source_word, target_word in copies:
             mask = REF_MASK if letter == "r" else 0xFFFF
             source, target = source_word & mask, target_word & mask
+            name = f"{_PREFIX[letter]}{source}"
+            if before[self.flow.index(letter, source)] & UNSET:
+                self.initial[name] = _ZERO[letter]
             if source == target:
                 continue
-            name = f"{_PREFIX[letter]}{source}"
             pending = path.pending.get(name)
             if pending is not None:
                 self.write_constant(letter, target, pending[0])
                 continue
-            if before[self.flow.index(letter, source)] & UNSET:
-                self.initial[name] = _ZERO[letter]
             target_name = f"{_PREFIX[letter]}{target}"
             self._assigned(target_name)
             self.emit(f"{target_name} = {name}")
