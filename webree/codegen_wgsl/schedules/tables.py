@@ -28,6 +28,7 @@ class Budget:
         neighbours: most neighbouring results per thread of a sliding window without reuse of weights.
         vector: elements of the innermost loop per thread in other kernels, best first.
         threads: threads of a workgroup in a contraction.
+        column_threads: most of them along the innermost loop; the others share what these read.
         elementwise_threads: threads of a workgroup in other kernels.
     """
 
@@ -40,6 +41,7 @@ class Budget:
     neighbours: int
     vector: tuple[int, ...]
     threads: int
+    column_threads: int
     elementwise_threads: int
 
 
@@ -54,6 +56,7 @@ BUDGETS: dict[str, Budget] = {
         neighbours=4,
         vector=(4, 2),
         threads=16,
+        column_threads=16,
         elementwise_threads=64,
     ),
     "gpu": Budget(
@@ -66,6 +69,7 @@ BUDGETS: dict[str, Budget] = {
         neighbours=1,
         vector=(4, 2),
         threads=64,
+        column_threads=16,
         elementwise_threads=64,
     ),
 }

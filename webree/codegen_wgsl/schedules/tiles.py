@@ -53,7 +53,10 @@ def choose(nest: Nest, budget: Budget, *, vectors: bool = True, links: int = 1) 
     thread = [1] * count
     if vectors:
         thread = _contraction_tile(nest, budget) if contraction else _plain_tile(nest, budget)
-    threads = _spread(nest, thread, budget.threads if contraction else budget.elementwise_threads)
+    if contraction:
+        threads = _spread(nest, thread, budget.threads, budget.column_threads)
+    else:
+        threads = _spread(nest, thread, budget.elementwise_threads, budget.elementwise_threads)
     workgroup = [tile * many for tile, many in zip(thread, threads, strict=True)]
     _respect_workgroup_limit(nest, thread, workgroup)
     size = [*reversed(threads), 1, 1, 1][:_DISTRIBUTED]
@@ -151,18 +154,19 @@ def _windows(nest: Nest) -> list[tuple[tuple[int, int], ...]]:
     return [dim for access in nest.inputs for dim in access.dims if dim is not None and len(dim) > 1]
 
 
-def _spread(nest: Nest, tile: list[int], threads: int) -> list[int]:
+def _spread(nest: Nest, tile: list[int], threads: int, innermost: int) -> list[int]:
     """Threads per loop, innermost first, at most three loops."""
     counts = [1] * len(tile)
     left = threads
     for loop in list(reversed(range(len(tile))))[:_DISTRIBUTED]:
         number = nest.ranges[loop]
+        most = min(left, innermost) if loop == len(tile) - 1 else left
         if number is None:
-            counts[loop] = left if loop == len(tile) - 1 else 1
+            counts[loop] = most if loop == len(tile) - 1 else 1
         elif tile[loop] == 1:
-            counts[loop] = min(left, number)
+            counts[loop] = min(most, number)
         else:
-            counts[loop] = divisor(number // tile[loop], left)
+            counts[loop] = divisor(number // tile[loop], most)
         left //= counts[loop]
         if left <= 1:
             break
