@@ -1,17 +1,19 @@
 """Bindings narrowed to the bytes that a kernel uses.
 
-Enters: the module at `executable-sources`. The scheduler packs transient tensors into one allocation and binds all of it,
-with each tensor's offset as a constant of the dispatch, so that one kernel serves many places. Where two such bindings
-are left in one dispatch (a kernel that reads the model's input in one place and a transient in another), they overlap,
-which WebGPU forbids if one is written: the runtime would have to copy the whole allocation for every dispatch.
-Leaves: the same module in which a binding with one view of static shape starts at the view, wherever all offsets are
-known: `%slab[%c0 for %c512]` with constant 256 becomes `%slab[%c256 for %c256]`, and the kernel's own offset is zero.
+Enters: the module at `executable-sources`. The scheduler packs transient tensors into one allocation and binds all of
+it, with each tensor's offset as a constant of the dispatch, so that one kernel serves many places. Where two such
+bindings are left in one dispatch (a kernel that reads the model's input in one place and a transient in another), they
+overlap, which WebGPU forbids if one is written: the runtime would have to copy the whole allocation for every dispatch.
+Leaves: the same module in which a binding that has one view starts at the view and is as long:
+`%slab[%c0 for %c512]` with constant 256 becomes `%slab[%c256 for %c256]`, and the kernel's own offset is zero.
+Offsets that stay in kernels are bounded, for the passes behind this one size views by the largest possible offset.
 
 WebGPU: https://www.w3.org/TR/webgpu/#programming-model-resource-usages
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -22,22 +24,27 @@ from typing import Any
 __all__ = ["narrow_ranges"]
 
 _BYTE_SIZES = {"i1": 1, "i8": 1, "i16": 2, "f16": 2, "bf16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8}
-_STATIC_TENSOR = re.compile(r"tensor<((?:\d+x)*)(\w+)>>$")
-_VECTOR_BYTES = 16  # kernels load whole vectors; the scheduler aligns ranges to more than this
-_CASTS = ("arith.index_castui", "arith.index_cast")
+_TENSOR = re.compile(r"tensor<((?:(?:\d+|\?)x)*)(\w+)>>$")
+_PASSED_ON = ("arith.index_castui", "arith.index_cast", "iree_tensor_ext.dispatch.workload.ordinal")
+_FOLDED = {"arith.addi": operator.add, "arith.muli": operator.mul}
+_UPPER_BOUND = re.compile(r"umax = (\d+)")
+_LARGEST_OFFSET = (1 << 31) - 256  # index_bits is 32; a multiple of every alignment
 
 
 @dataclass(frozen=True)
 class _View:
-    """A binding's only view: its `subspan` operation, the dispatch constant that is its offset, its size in bytes."""
+    """A binding's only view: its `subspan` operation, and which dispatch constants are its offset and dynamic extents.
+
+    `byte_length` is that of the static extents."""
 
     subspan: Any
-    constant: int
+    offset: int
+    extents: tuple[int, ...]
     byte_length: int
 
 
 class _Dispatch:
-    """A `stream.cmd.dispatch` with its operands by kind."""
+    """A `stream.cmd.dispatch` with its operands by kind. New values are computed in front of the execution it is in."""
 
     def __init__(self, op: Any) -> None:
         self.op = op
@@ -45,20 +52,53 @@ class _Dispatch:
         sizes = [int(size) for size in text.partition(":")[2].strip(" >").split(",")]
         starts = [sum(sizes[:kind]) for kind in range(len(sizes))]
         _, self._constants, _, _, self._offsets, self._lengths = starts
+        self._execution = op
+        while self._execution.name != "stream.cmd.execute":
+            self._execution = self._execution.parent.operation
 
-    def constant(self, number: int) -> int | None:
-        return _integer(self.op.operands[self._constants + number])
+    def knows(self, view: _View) -> bool:
+        """Whether the view's offset and extents are there in front of the execution, and this is its only kernel."""
+        values = [self._constant(number) for number in (view.offset, *view.extents)]
+        return len(self.op.attributes["entry_points"]) == 1 and all(not self._is_inside(value) for value in values)
 
-    def range(self, binding: int) -> tuple[int, int] | None:
-        """Offset and length of a binding, if both are known."""
-        offset = _integer(self.op.operands[self._offsets + binding])
-        length = _integer(self.op.operands[self._lengths + binding])
-        return None if offset is None or length is None else (offset, length)
+    def narrow(self, binding: int, view: _View) -> None:
+        """Bind the view alone."""
+        from iree.compiler import ir
 
-    def set_range(self, binding: int, byte_offset: int, byte_length: int) -> None:
-        block = _function_block(self.op)
-        self.op.operands[self._offsets + binding] = _index(block, byte_offset)
-        self.op.operands[self._lengths + binding] = _index(block, byte_length)
+        with ir.InsertionPoint(self._execution):
+            offset = self._as_index(view.offset)
+            length = _index(view.byte_length)
+            for number in view.extents:
+                length = _arithmetic("arith.muli", length, self._as_index(number))
+            position = self._offsets + binding
+            self.op.operands[position] = _arithmetic("arith.addi", self.op.operands[position], offset)
+            self.op.operands[self._lengths + binding] = length
+
+    def _constant(self, number: int) -> Any:
+        return self.op.operands[self._constants + number]
+
+    def _as_index(self, number: int) -> Any:
+        """A dispatch constant as an index: the value it was made from, or a cast of it."""
+        from iree.compiler import ir
+
+        value = self._constant(number)
+        if (known := _integer(value)) is not None:
+            return _index(known)
+        op = _defining(value)
+        if op is not None and op.name in _PASSED_ON:
+            return op.operands[0]
+        return ir.Operation.create("arith.index_castui", results=[ir.IndexType.get()], operands=[value]).results[0]
+
+    def _is_inside(self, value: Any) -> bool:
+        op = _defining(value)
+        block = value.owner if op is None else op.block
+        while block.owner is not None:
+            if block.owner.operation == self._execution:
+                return True
+            if block.owner.operation.name.startswith("util."):
+                return False
+            block = block.owner.operation.block
+        return False
 
 
 def narrow_ranges(module: Any) -> int:
@@ -74,48 +114,52 @@ def narrow_ranges(module: Any) -> int:
                     dispatches[str(entry_point)].append(_Dispatch(op))
             elif op.name == "func.func" and (path := _export_path(op)):
                 kernels[path] = op
-        return sum(_narrow(kernels[path], sites) for path, sites in dispatches.items() if path in kernels)
+        narrowed = sum(_narrow(kernels[path], sites) for path, sites in dispatches.items() if path in kernels)
+        for kernel in kernels.values():
+            _bound_offsets(kernel)
+        return narrowed
 
 
 def _narrow(kernel: Any, sites: Sequence[_Dispatch]) -> int:
+    from iree.compiler import ir
+
     narrowed = 0
     for binding, view in _single_views(kernel).items():
-        ranges = [_narrowed_range(site, binding, view) for site in sites]
-        if any(found is None for found in ranges):
+        if not all(site.knows(view) for site in sites):
             continue
-        view.subspan.operands[0] = _index(view.subspan.block, 0)
-        for site, found in zip(sites, ranges, strict=True):
-            assert found is not None
-            site.set_range(binding, *found)
+        with ir.InsertionPoint(view.subspan):
+            view.subspan.operands[0] = _index(0)
+        for site in sites:
+            site.narrow(binding, view)
         narrowed += 1
     return narrowed
 
 
-def _narrowed_range(site: _Dispatch, binding: int, view: _View) -> tuple[int, int] | None:
-    bound, constant = site.range(binding), site.constant(view.constant)
-    if bound is None or constant is None or len(site.op.attributes["entry_points"]) != 1:
-        return None
-    offset, length = bound
-    left = length - constant
-    if constant < 0 or left < view.byte_length:
-        return None
-    padded = -(-view.byte_length // _VECTOR_BYTES) * _VECTOR_BYTES
-    return offset + constant, min(padded, left)
-
-
 def _single_views(kernel: Any) -> dict[int, _View]:
-    """Bindings that have one view of static shape, at an offset that is a constant of the dispatch."""
+    """Bindings that have one view, at an offset that is a constant of the dispatch."""
     subspans: dict[int, list[Any]] = defaultdict(list)
     for op in _walk(kernel):
         if op.name == "hal.interface.binding.subspan":
             subspans[op.attributes["binding"].value].append(op)
     views = {}
     for binding, found in subspans.items():
-        constant = _dispatch_constant(found[0].operands[0]) if len(found) == 1 else None
-        size = _byte_length(found[0].results[0].type)
-        if constant is not None and size is not None:
-            views[binding] = _View(found[0], constant, size)
+        view = _view(found[0]) if len(found) == 1 else None
+        if view is not None:
+            views[binding] = view
     return views
+
+
+def _view(subspan: Any) -> _View | None:
+    match = _TENSOR.search(str(subspan.results[0].type))
+    offset, *extents = (_dispatch_constant(value) for value in subspan.operands)
+    if match is None or match[2] not in _BYTE_SIZES or offset is None:
+        return None
+    known = [extent for extent in extents if extent is not None]
+    shape = match[1].split("x")[:-1]
+    if len(known) != shape.count("?"):
+        return None
+    byte_length = prod(int(extent) for extent in shape if extent != "?") * _BYTE_SIZES[match[2]]
+    return _View(subspan, offset, tuple(known), byte_length)
 
 
 def _dispatch_constant(value: Any) -> int | None:
@@ -126,17 +170,21 @@ def _dispatch_constant(value: Any) -> int | None:
             return None
         if op.name == "util.assume.int":
             value = op.operands[list(op.results).index(value)]
-        elif op.name in _CASTS:
+        elif op.name in _PASSED_ON:
             value = op.operands[0]
         else:
             return int(op.attributes["ordinal"].value) if op.name == "hal.interface.constant.load" else None
 
 
-def _byte_length(kind: Any) -> int | None:
-    match = _STATIC_TENSOR.search(str(kind))
-    if match is None or match[2] not in _BYTE_SIZES:
-        return None
-    return prod(int(extent) for extent in match[1].split("x")[:-1]) * _BYTE_SIZES[match[2]]
+def _bound_offsets(kernel: Any) -> None:
+    """Lower the bounds that are beyond 32 bits: no buffer is that long."""
+    from iree.compiler import ir
+
+    for op in _walk(kernel):
+        if op.name == "util.assume.int":
+            text = str(op.attributes["assumptions"])
+            bounded = _UPPER_BOUND.sub(lambda match: f"umax = {min(int(match[1]), _LARGEST_OFFSET)}", text)
+            op.attributes["assumptions"] = ir.Attribute.parse(bounded)
 
 
 def _export_path(function: Any) -> str | None:
@@ -153,35 +201,35 @@ def _export_path(function: Any) -> str | None:
     return "::".join(f"@{name}" for name in reversed(names)) if len(names) == 3 else None
 
 
-def _integer(value: Any) -> int | None:
-    op = _defining(value)
-    return int(op.attributes["value"].value) if op is not None and op.name == "arith.constant" else None
-
-
 def _defining(value: Any) -> Any | None:
+    """The operation that makes a value; None for a block's argument."""
     from iree.compiler import ir
 
     owner = value.owner
     return None if isinstance(owner, ir.Block) else owner.operation if hasattr(owner, "operation") else owner
 
 
-def _index(block: Any, number: int) -> Any:
-    """A new index constant at the beginning of a block."""
+def _integer(value: Any) -> int | None:
+    op = _defining(value)
+    return int(op.attributes["value"].value) if op is not None and op.name == "arith.constant" else None
+
+
+def _index(number: int) -> Any:
     from iree.compiler import ir
 
     kind = ir.IndexType.get()
-    with ir.InsertionPoint.at_block_begin(block):
-        constant = ir.Operation.create(
-            "arith.constant", results=[kind], attributes={"value": ir.IntegerAttr.get(kind, number)}
-        )
-    return constant.results[0]
+    attributes = {"value": ir.IntegerAttr.get(kind, number)}
+    return ir.Operation.create("arith.constant", results=[kind], attributes=attributes).results[0]
 
 
-def _function_block(op: Any) -> Any:
-    """The first block of the function or initialiser that an operation is in."""
-    while not op.name.startswith(("util.func", "util.initializer")):
-        op = op.parent.operation
-    return op.regions[0].blocks[0]
+def _arithmetic(name: str, left: Any, right: Any) -> Any:
+    """A sum or product of indices, worked out where both are known."""
+    from iree.compiler import ir
+
+    known = _integer(left), _integer(right)
+    if known[0] is not None and known[1] is not None:
+        return _index(_FOLDED[name](known[0], known[1]))
+    return ir.Operation.create(name, results=[ir.IndexType.get()], operands=[left, right]).results[0]
 
 
 def _walk(op: Any) -> Iterator[Any]:
