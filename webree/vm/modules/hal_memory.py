@@ -136,7 +136,7 @@ def buffer_assert(
 
 
 def _expect_bits(message: VmBuffer, what: str, expected: int, found: int) -> None:
-    if expected & ~found:
+    if expected & ~int(found):  # operators of IntFlag are slow, and every input of every call comes by here
         raise InvocationError(
             f"{text(message)}: expected a buffer with {what} {expected:#x}, found {int(found):#x}",
             status=StatusCode.PERMISSION_DENIED,
