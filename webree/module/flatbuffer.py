@@ -21,6 +21,7 @@ _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
 _BUDGET_FACTOR = 64
 _BUDGET_BASE = 1 << 20
+_TABLE_COST = 32  # what a table costs its reader, compared with a byte of a string
 
 
 class _Data:
@@ -107,7 +108,7 @@ class Table:
         position = self._target(slot)
         if position is None:
             return None
-        self._data.spend(4, position)
+        self._data.spend(_TABLE_COST, position)
         return Table(self._data, position)
 
     def vector_length(self, slot: int) -> int:
@@ -193,7 +194,7 @@ class Table:
             return []
         data = self._data
         count = self._length_at(position, 4)
-        data.spend(4 * count, position)
+        data.spend(_TABLE_COST * count, position)
         first = position + 4
         offsets = struct.unpack_from(f"<{count}I", data.view, first)
         targets = [first + 4 * index + offset if offset else None for index, offset in enumerate(offsets)]
