@@ -1,9 +1,9 @@
 """What a module written in Python (`hal`, `io_parameters`, `check`, …) offers to bytecode programs.
 
-Enters: argument values as the calling convention names them. Leaves: results in the same form:
-`i`/`I` are Python ints in the signed range of 32/64 bits, `f`/`F` floats (f32 values already rounded), `r` any Python object or
-None for null; a span `C..D` is one list, of values if its element is one item and of tuples if it is several.
-No result is None, one result the value itself, several a tuple.
+Enters: argument values as the calling convention names them. Leaves: results in the same form: `i`/`I` are Python ints
+in the signed range of 32/64 bits, `f`/`F` floats (f32 values already rounded), `r` any Python object or None for null;
+a span `C..D` is one list, of values if its element is one item and of tuples if it is several. No result is None, one
+result the value itself, several a tuple.
 """
 
 from __future__ import annotations
