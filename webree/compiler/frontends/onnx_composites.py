@@ -18,6 +18,7 @@ COMPOSITES = frozenset(
         ("", "Attention"),
         ("", "CausalConvWithState"),
         ("", "NegativeLogLikelihoodLoss"),
+        ("", "QLinearMatMul"),
         ("", "SoftmaxCrossEntropyLoss"),
         ("ai.onnx.preview", "FlexAttention"),
     }
@@ -52,9 +53,11 @@ def expand_composites(model: Any) -> Any:
 
 
 def _definition(model: Any, node: Any, types: dict[str, Any]) -> Any:
-    """The operator's body for this node, or None if this version of it has none."""
+    """The operator's body for this node, or None if it stays as it is."""
     import onnx
 
+    if node.op_type == "QLinearMatMul":
+        return _quantized_matmul(model, node, types)
     versions = {item.domain: item.version for item in model.opset_import}
     version = versions.get(node.domain) or opset_of(model)
     schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=version, domain=node.domain)
@@ -76,3 +79,22 @@ def _definition(model: Any, node: Any, types: dict[str, Any]) -> Any:
     function = onnx.FunctionProto()
     function.ParseFromString(text)
     return function
+
+
+def _quantized_matmul(model: Any, node: Any, types: dict[str, Any]) -> Any:
+    """Dequantize, multiply, quantize; None for matrices. The compiler's conversion of it is right for these alone."""
+    from onnx import helper
+
+    ranks = [len(types[name].tensor_type.shape.dim) for name in (node.input[0], node.input[3]) if name in types]
+    if ranks == [2, 2]:
+        return None
+    names = ["a", "a_scale", "a_zero", "b", "b_scale", "b_zero", "y_scale", "y_zero"]
+    squeezed = [name for name in names if "_" in name]  # [1] as well as scalars are allowed for these
+    nodes = [helper.make_node("Squeeze", [name], [f"{name}_scalar"]) for name in squeezed]
+    nodes += [
+        helper.make_node("DequantizeLinear", ["a", "a_scale_scalar", "a_zero_scalar"], ["a_real"]),
+        helper.make_node("DequantizeLinear", ["b", "b_scale_scalar", "b_zero_scalar"], ["b_real"]),
+        helper.make_node("MatMul", ["a_real", "b_real"], ["y_real"]),
+        helper.make_node("QuantizeLinear", ["y_real", "y_scale_scalar", "y_zero_scalar"], ["y"]),
+    ]
+    return helper.make_function(_DOMAIN, node.op_type, names, ["y"], nodes, list(model.opset_import))
