@@ -45,9 +45,11 @@ bench: ## measure against ONNX Runtime Web, side by side in Chromium
 	$(SETUP) python adapter chromium peers
 	@$(VENV)/python -m benchmarks.browser
 
-wheel: ## build the wheel into dist/
+wheel: ## build the wheel into dist/, and the smaller one for Pyodide (no compiler, no tools) into dist/pyodide/
 	$(SETUP) python lint
-	@$(VENV)/python -m hatchling build -t wheel && ls -l dist/*.whl
+	@$(VENV)/python -m hatchling build -t wheel
+	@$(VENV)/python -c "import pathlib, webree.tools.site_parts as s; s.runtime_wheel(pathlib.Path('dist/pyodide'))"
+	@ls -l dist/*.whl dist/pyodide/*.whl
 
 clean: ## remove what was built and cached, keep what was installed
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
