@@ -5,7 +5,7 @@ Enters: nothing. Leaves: `MODULE`, to be run like the compiled ones; arguments a
 
 from __future__ import annotations
 
-from tests.vm.assembler import IMPORT, Function, Module, assemble, move, r
+from tests.vm.assembler import IMPORT, Function, Module, move, r
 
 _TYPES = ("i32", "!vm.buffer", "!vm.opaque", "!vm.list<?>")
 _BUFFER, _ANY, _LIST = 1, 2, 3
@@ -314,5 +314,3 @@ VARIADIC = Module(
     ],
     imports=[("test.spans", "0iCiDICiID_I", False), ("test.later", "0CID_I", False), ("test.plain", "0i_i", True)],
 )
-
-__all__ = ["MODULE", "VARIADIC", "YIELDING", "assemble"]

@@ -1,10 +1,6 @@
-"""Control flow of a verified function, what kinds of values its registers hold, and which of them are still needed.
+"""Control flow of a verified function: basic blocks, the edges between them, and what instructions read and write.
 
-Enters: the instructions of one function. Leaves: a `Flow`: basic blocks with their edges; per block, the kind of every
-register word on entry, and the set of registers whose values are read later. A register word is 32 bits and may hold
-an i32, an f32 or half an i64 or f64; registers.py keeps values whole in Python locals where this analysis proves that
-nothing looks at them otherwise. The work is bounded: for absurdly large functions the analysis gives up (`kinds` is
-None).
+Enters: the instructions of one function. Leaves: a `Flow`, of which analysis.py fills in what registers hold.
 """
 
 from __future__ import annotations
@@ -13,27 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from webree.module.isa import IMPORT_BIT, REF, REF_MASK, Instruction
+from webree.module.isa import IMPORT_BIT, REF_MASK, Instruction
 from webree.module.reader import ModuleFile
 from webree.module.verifier import expand_arguments, operand_values
 
-__all__ = ["HALVES", "UNSET", "Block", "Edge", "Flow", "Pairs", "analyze", "apply_pairs", "instruction_registers"]
+__all__ = ["Block", "Edge", "Flow", "Pairs", "build_flow", "call_letters", "instruction_registers"]
 
 Pairs = Sequence[tuple[int, int]]
 
-UNSET, I32, F32, I64_LOW, I64_HIGH, F64_LOW, F64_HIGH, TORN = (1 << bit for bit in range(8))
-"""What a word may hold, as bits: nothing yet (zero), …, half of a 64-bit value without the other half."""
-
-HALVES: Mapping[str, bytes] = {
-    "i": bytes((I32,)),
-    "f": bytes((F32,)),
-    "I": bytes((I64_LOW, I64_HIGH)),
-    "F": bytes((F64_LOW, F64_HIGH)),
-    "r": bytes((I32,)),
-}
-"""The marks that a value of each kind leaves on its word or words; references are just set or unset."""
-
-_MAX_STATE_BYTES = 1 << 22
 _LIST_LETTERS = {"vi": "i", "vI": "I", "vf": "f", "vF": "F", "vR": "r"}
 _BRANCH_OPERANDS = (
     ("target", "map"),
@@ -53,7 +36,15 @@ class Edge:
 
 @dataclass(slots=True)
 class Block:
-    """A basic block: its instructions (the last one ends it) and its ways out, in the terminator's order."""
+    """A basic block.
+
+    Attributes:
+        instructions: without the marker; the last one ends it.
+        edges: its ways out, in the terminator's order.
+        entries: the number of edges that lead to it; the entry block has one more.
+        size: instructions in it and in the blocks that only it leads to.
+        live: bits of the registers whose values on entry may be read (all if not analysed).
+    """
 
     instructions: Sequence[Instruction]
     edges: list[Edge]
@@ -64,11 +55,14 @@ class Block:
 
 @dataclass(slots=True)
 class Flow:
-    """Attributes:
-    blocks: in file order; the first is the entry.
-    reachable: indices of the blocks that can run.
-    kinds: per block index, one byte per register (number words, then references), or None if not analysed.
-    word_count: number words; the reference register n has index word_count + n.
+    """The control flow of a function.
+
+    Attributes:
+        blocks: in file order; the first is the entry.
+        reachable: indices of the blocks that can run.
+        word_count, ref_count: number words and reference registers; reference n has index word_count + n.
+        kinds: per block index, one byte per register (number words, then references), or None if not analysed.
+        certain_failures: blocks that end in a `fail` whose status cannot be 0.
     """
 
     blocks: list[Block]
@@ -83,21 +77,12 @@ class Flow:
         return self.word_count + (register & REF_MASK) if letter == "r" else register
 
 
-def analyze(module: ModuleFile, ordinal: int, instructions: Sequence[Instruction]) -> Flow:
-    """The flow of internal function `ordinal`."""
+def build_flow(module: ModuleFile, ordinal: int, instructions: Sequence[Instruction]) -> Flow:
+    """The blocks and edges of internal function `ordinal`."""
     descriptor = module.functions[ordinal]
-    blocks = _split(instructions)
-    flow = Flow(blocks, [], descriptor.i32_register_count, descriptor.ref_register_count)
+    flow = Flow(_split(instructions), [], descriptor.i32_register_count, descriptor.ref_register_count)
     _connect(flow, instructions, _constants(module, ordinal, instructions))
     _find_reachable(flow)
-    register_count = flow.word_count + flow.ref_count
-    if len(flow.reachable) * register_count <= _MAX_STATE_BYTES:
-        _find_kinds(module, ordinal, flow)
-        if len(flow.reachable) > 1 or flow.blocks[0].entries > 1:
-            _find_live(module, ordinal, flow)
-    else:
-        for block in blocks:
-            block.live = -1
     _find_sizes(flow)
     return flow
 
@@ -138,46 +123,6 @@ def call_letters(module: ModuleFile, values: Mapping[str, Any]) -> tuple[Sequenc
     if "segments" in values:
         return expand_arguments(convention, values["segments"]), convention.results
     return convention.arguments, convention.results
-
-
-def apply_pairs(flow: Flow, kinds: bytearray, pairs: Pairs) -> list[tuple[str, int, int]]:
-    """Copy kinds along a branch map; returns the copies of whole values as (letter, source, target).
-
-    A copy that no letter fits (words that nothing sensible is known about) leaves the target torn."""
-    copies: list[tuple[str, int, int]] = []
-    position = 0
-    while position < len(pairs):
-        source, target = pairs[position]
-        position += 1
-        if source & REF:
-            kinds[flow.index("r", target)] = I32
-            copies.append(("r", source, target))
-            continue
-        letter = _whole_value(kinds, pairs, position - 1)
-        if letter is None:
-            kinds[target] = TORN
-            continue
-        copies.append((letter, source, target))
-        halves = HALVES[letter]
-        kinds[target : target + len(halves)] = halves
-        position += len(halves) - 1
-    return copies
-
-
-def _whole_value(kinds: bytearray, pairs: Pairs, position: int) -> str | None:
-    """The letter of the value that starts at this pair of a map, if it is one."""
-    source, target = pairs[position]
-    low = kinds[source] & ~UNSET
-    if low == I32:
-        return "i"
-    if low == F32:
-        return "f"
-    letter = "I" if low == I64_LOW else "F"
-    if low not in (I64_LOW, F64_LOW) or target & 1 or position + 1 >= len(pairs):
-        return None
-    if pairs[position + 1] != (source + 1, target + 1) or kinds[source + 1] & ~UNSET != HALVES[letter][1]:
-        return None
-    return letter
 
 
 def _split(instructions: Sequence[Instruction]) -> list[Block]:
@@ -265,108 +210,6 @@ def _find_reachable(flow: Flow) -> None:
             if edge.target not in seen:
                 seen.add(edge.target)
                 stack.append(edge.target)
-
-
-def _find_kinds(module: ModuleFile, ordinal: int, flow: Flow) -> None:
-    """Forward: what each word may hold on entry to each block. Gives up if it does not settle soon."""
-    size = flow.word_count + flow.ref_count
-    entry = bytearray([UNSET]) * size
-    word = ref = 0
-    for letter in module.signatures[ordinal].calling_convention.arguments:
-        if letter == "r":
-            entry[flow.word_count + ref] = I32
-            ref += 1
-            continue
-        word += word & 1 if letter in "IF" else 0
-        halves = HALVES[letter]
-        entry[word : word + len(halves)] = halves
-        word += len(halves)
-    blocks = {index: flow.blocks[index] for index in flow.reachable if flow.blocks[index].edges}
-    writes = {index: _block_writes(module, ordinal, flow, block) for index, block in blocks.items()}
-    states = {0: int.from_bytes(entry, "little")}
-    work = [0]
-    budget = 16 * len(flow.reachable) + 64
-    while work:
-        budget -= 1
-        if budget < 0:
-            return
-        index = work.pop()
-        after = bytearray(states[index].to_bytes(size, "little"))
-        for position, mark in writes.get(index, ()):
-            after[position] = mark
-        for edge in flow.blocks[index].edges:
-            kinds = after
-            if edge.pairs:
-                kinds = bytearray(after)
-                apply_pairs(flow, kinds, edge.pairs)
-            new = int.from_bytes(kinds, "little")
-            old = states.get(edge.target, 0)
-            if new | old != old:
-                states[edge.target] = new | old
-                work.append(edge.target)
-    flow.kinds = {index: states[index].to_bytes(size, "little") for index in flow.reachable}
-
-
-def _block_writes(module: ModuleFile, ordinal: int, flow: Flow, block: Block) -> list[tuple[int, int]]:
-    marks: dict[int, int] = {}
-    for instruction in block.instructions:
-        for letter, register in instruction_registers(module, ordinal, instruction)[1]:
-            first = flow.index(letter, register)
-            for position, mark in enumerate(HALVES[letter], first):
-                marks[position] = mark
-    return list(marks.items())
-
-
-def _find_live(module: ModuleFile, ordinal: int, flow: Flow) -> None:
-    """Backward: the registers whose values on entry to each block may still be read, as bits."""
-    effects = {index: _block_effects(module, ordinal, flow, flow.blocks[index]) for index in flow.reachable}
-    predecessors: dict[int, set[int]] = {index: set() for index in flow.reachable}
-    for index in flow.reachable:
-        for edge in flow.blocks[index].edges:
-            predecessors[edge.target].add(index)
-    work = list(flow.reachable)
-    queued = set(work)
-    budget = 16 * len(work) + 64
-    while work:
-        index = work.pop()
-        queued.discard(index)
-        budget -= 1
-        if budget < 0:
-            for block in flow.blocks:
-                block.live = -1
-            return
-        block = flow.blocks[index]
-        read_first, written = effects[index]
-        live = 0
-        for edge in block.edges:
-            live |= _live_before(flow, edge)
-        live = live & ~written | read_first
-        if live != block.live:
-            block.live = live
-            for previous in predecessors[index] - queued:
-                queued.add(previous)
-                work.append(previous)
-
-
-def _live_before(flow: Flow, edge: Edge) -> int:
-    live = flow.blocks[edge.target].live
-    for source, target in reversed(edge.pairs):
-        letter = "r" if source & REF else "i"
-        live = live & ~(1 << flow.index(letter, target)) | 1 << flow.index(letter, source)
-    return live
-
-
-def _block_effects(module: ModuleFile, ordinal: int, flow: Flow, block: Block) -> tuple[int, int]:
-    """(registers read before they are written, registers written) of a block, as bits."""
-    read_first = written = 0
-    for instruction in block.instructions:
-        reads, writes = instruction_registers(module, ordinal, instruction)
-        for letter, register in reads:
-            bits = (3 if letter in "IF" else 1) << flow.index(letter, register)
-            read_first |= bits & ~written
-        for letter, register in writes:
-            written |= (3 if letter in "IF" else 1) << flow.index(letter, register)
-    return read_first, written
 
 
 def _find_sizes(flow: Flow) -> None:

@@ -2,9 +2,9 @@
 
 Enters: reads and writes of registers while a function is being translated. Leaves: names and lines of Python.
 `WholeRegisters` is the fast way: every value is one local, named after its kind and register (`i3` i32, `l4` i64,
-`f3` f32, `d4` f64, `r0` reference), constants are put where they are used, and what flow.py found makes sure that no
-value is ever looked at as another kind; where that fails, `MixedKinds` is raised and the function is translated again
-with `RawRegisters`, which keeps 32-bit words (`w3`) and is right for any program.
+`f3` f32, `d4` f64, `r0` reference), constants are put where they are used, and what analysis.py found makes sure that
+no value is ever looked at as another kind; where that fails, `MixedKinds` is raised and the function is translated
+again with `RawRegisters`, which keeps 32-bit words (`w3`) and is right for any program.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from webree.module.isa import MOVE, REF, REF_MASK
-from webree.vm.flow import HALVES, UNSET, Edge, Flow, apply_pairs
+from webree.vm.analysis import HALVES, UNSET, apply_pairs
+from webree.vm.flow import Edge, Flow
 
 __all__ = ["MixedKinds", "Path", "RawRegisters", "Registers", "WholeRegisters", "literal"]
 

@@ -18,8 +18,9 @@ from typing import Any
 
 from webree.module.isa import IMPORT_BIT, MOVE, PLAIN_SEGMENT, REF, REF_MASK, Instruction
 from webree.module.reader import ModuleFile
+from webree.vm.analysis import analyze
 from webree.vm.expressions import CONDITIONS, EXPRESSIONS, STATEMENTS
-from webree.vm.flow import Block, Edge, Flow, analyze, call_letters
+from webree.vm.flow import Block, Edge, Flow, call_letters
 from webree.vm.registers import MixedKinds, RawRegisters, Registers, WholeRegisters, literal
 
 __all__ = ["Callees", "Translation", "translate"]
@@ -222,9 +223,7 @@ class _Translator:
             elif operand.kind == "g":
                 operands[operand.name] = value // _ELEMENT_SIZES[name.rsplit(".", 1)[1]]
             else:
-                operands[operand.name] = self.registers.read(
-                    operand.kind.lower() if operand.kind == "R" else operand.kind, value
-                )
+                operands[operand.name] = self.registers.read("r" if operand.kind in "rR" else operand.kind, value)
         if result is None:
             self.emit(STATEMENTS[name].format(**operands))
         elif name in CONDITIONS:
