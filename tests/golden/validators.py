@@ -11,11 +11,9 @@ import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-CHROMIUM_FLAGS = ["--headless=new", "--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+from webree.tools.browser_session import chromium_flags
 
 _ENTRY_POINT = re.compile(r"@compute[^\n]*\s*fn (\w+)")
 
@@ -75,16 +73,17 @@ def naga_errors(sources: Mapping[str, str]) -> dict[str, str]:
     return errors
 
 
-def tint_errors(sources: Mapping[str, str]) -> dict[str, str]:
-    """What Tint refuses, by name; `lacks FEATURE` where Chromium's adapter cannot tell."""
+def tint_errors(sources: Mapping[str, str], chromium: str) -> dict[str, str]:
+    """What Tint (in the browser at the path `chromium`) refuses, by name; `lacks FEATURE` where it cannot tell."""
     from playwright.sync_api import sync_playwright
 
-    executable = next((path for path in CHROMIUM if Path(path).exists()), None)
     server = ThreadingHTTPServer(("localhost", 0), _EmptyPage)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+            browser = playwright.chromium.launch(
+                executable_path=chromium, headless=True, args=chromium_flags("swiftshader")
+            )
             page = browser.new_page()
             page.goto(f"http://localhost:{server.server_port}/")
             listed = [[name, source, _ENTRY_POINT.findall(source)] for name, source in sources.items()]
