@@ -12,9 +12,10 @@ import argparse
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from webree.errors import UsageError, WebreeError
 
@@ -97,6 +98,17 @@ def _description(doc: str, summary: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" if colon else f"{summary[:1].upper()}{summary[1:]}."
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    line: int,
+    file: TextIO | None = None,
+    text: str | None = None,
+) -> None:
+    print(f"webree: warning: {message}", file=sys.stderr)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` if None) and return the exit code. Never raises for bad input."""
     words = list(sys.argv[1:] if words is None else words)
@@ -112,7 +124,9 @@ def main(words: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             build_parser().print_help(sys.stderr)
             return USAGE
-        code: int = arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
     except SystemExit as stop:  # argparse: after --help, or after a complaint
