@@ -102,9 +102,9 @@ def _show_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
-    line: int,
+    lineno: int,
     file: TextIO | None = None,
-    text: str | None = None,
+    line: str | None = None,
 ) -> None:
     print(f"webree: warning: {message}", file=sys.stderr)
 
