@@ -2,7 +2,7 @@
 
 Enters: commands of `webree.hal_webgpu.command_buffer`, already validated. Leaves: three blocks of 32-bit words in the
 machine's byte order (little-endian on everything that runs WebGPU): the words, the constants region, and, for each
-execution, the binding table. The players are `native.py` and `player.js`.
+execution, the binding table. The players are `native_replay.py` and `player/replay.js`.
 
 Words. A stream is a sequence of commands, nothing before and nothing after. Each begins with a header word
 `opcode | word_count << 8`, where `word_count` counts the command's words, header included.

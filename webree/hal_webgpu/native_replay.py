@@ -1,4 +1,4 @@
-"""Replay of command streams on wgpu-py objects: the native counterpart of player.js.
+"""Replay of command streams on wgpu-py objects: the native counterpart of player/replay.js.
 
 Enters: streams (see command_stream.py), binding tables, and the GPU objects behind handles. Leaves: encoded command
 buffers. A stream is decoded once into steps; for each binding table the steps are resolved once into bind groups, and
