@@ -70,7 +70,7 @@ def extended(op: str, member: int, reference: Callable[..., Array]) -> Case:
 
 
 def shift(op: str, reference: Callable[..., Array]) -> Case:
-    return Case(f"%r = spirv.{op} %a, %b : i32, i32", "i32,i32", "i32", reference, where=below_32)
+    return Case(f"%r = spirv.{op} %a, %b : i32, i32", "i32,i32", "i32", reference)
 
 
 def bit_field(op: str, operands: str, reference: Callable[..., Array]) -> Case:
@@ -95,8 +95,9 @@ def packed_dot(op: str, byte: type) -> Case:
     return Case(body, "i32,i32", "i32", reference)
 
 
-def below_32(a: Array, b: Array) -> Array:
-    return (b >= 0) & (b < 32)
+def amount(b: Array) -> Array:
+    """Amounts of 32 and more, as u32, shift everything out."""
+    return np.minimum(u(b), 63).astype(np.uint64)
 
 
 def round_away(a: Array) -> Array:
@@ -185,9 +186,9 @@ INTEGER_CASES = {
     "BitwiseXor": binary("BitwiseXor", lambda a, b: a ^ b),
     "Not": unary("Not", lambda a: ~a),
     "SNegate": unary("SNegate", lambda a: -a),
-    "ShiftLeftLogical": shift("ShiftLeftLogical", lambda a, b: i(u(a) << u(b & 31))),
-    "ShiftRightLogical": shift("ShiftRightLogical", lambda a, b: i(u(a) >> u(b & 31))),
-    "ShiftRightArithmetic": shift("ShiftRightArithmetic", lambda a, b: a >> (b & 31)),
+    "ShiftLeftLogical": shift("ShiftLeftLogical", lambda a, b: i(u(a).astype(np.uint64) << amount(b))),
+    "ShiftRightLogical": shift("ShiftRightLogical", lambda a, b: i(u(a).astype(np.uint64) >> amount(b))),
+    "ShiftRightArithmetic": shift("ShiftRightArithmetic", lambda a, b: a >> np.minimum(u(b), 31).astype(np.int32)),
     "BitCount": unary("BitCount", lambda a: np.array([int(x).bit_count() for x in u(a)], np.int32)),
     "BitReverse": unary("BitReverse", lambda a: i([int(f"{x:032b}"[::-1], 2) for x in u(a)])),
     "BitFieldInsert": bit_field("BitFieldInsert", "i32,i32", lambda a, b: (a & ~(511 << 5)) | ((b & 511) << 5)),

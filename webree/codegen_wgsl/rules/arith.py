@@ -1,7 +1,7 @@
 """Integer, float, bitwise, logical and comparison ops.
 
 Integers are i32 with two's complement wrap-around, as in SPIR-V; unsigned ops go through u32. WGSL defines what
-SPIR-V leaves open: x / 0 = x, INT_MIN / -1 = INT_MIN, x % 0 = 0, and shifts take the amount modulo 32.
+SPIR-V leaves open: x / 0 = x, INT_MIN / -1 = INT_MIN, x % 0 = 0.
 Unordered comparisons are written as the negation of the opposite ordered one, which holds for NaN on IEEE
 hardware and needs no test where an implementation assumes that there is none; `Ordered`, `Unordered` and
 `IsNan`, `IsInf` look at the bits.
@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from webree.codegen_wgsl.emitter import Emitter
 from webree.codegen_wgsl.expressions import Expr, binary, call, prefix
+from webree.codegen_wgsl.ranges import upper_bound
 from webree.codegen_wgsl.spirv import Op
 from webree.codegen_wgsl.types import Scalar, Type, wgsl_type
 
@@ -179,19 +180,33 @@ def _float_remainder(emitter: Emitter, op: Op) -> None:
         emitter.define(op.result, emitter.call_helper("frem", op.operands[0].type, [left, right], op.result.type))
 
 
+# op -> operator, polyfill for amounts that may be 32 or more, whether it works on u32.
+_SHIFTS = {
+    "spirv.ShiftLeftLogical": ("<<", "shift_left", False),
+    "spirv.ShiftRightLogical": (">>", "shift_right", True),
+    "spirv.ShiftRightArithmetic": (">>", "shift_right_signed", False),
+}
+
+
 def _shift(emitter: Emitter, op: Op) -> None:
+    """Shifts by 32 or more leave 0 or the sign.
+
+    SPIR-V leaves them open, but the passes that emulate 64-bit integers count on it; WGSL takes amounts modulo 32,
+    and calls larger constants errors, even behind a `let` in some compilers.
+    """
+    operator, helper, is_unsigned = _SHIFTS[op.name]
     value, _ = emitter.arguments(op)
-    amount = emitter.unsigned(op.operands[1])
-    literal = emitter.expr(op.operands[1])
-    if literal.is_const:
-        # SPIR-V leaves amounts from 32 on open, WGSL calls them errors, even behind a `let` in some compilers.
-        values = literal.value if isinstance(literal.value, list) else [literal.value]
-        amount = emitter.unsigned(emitter.constant(op.operands[1].type, [number & 31 for number in values]))
-    if op.name == "spirv.ShiftRightLogical":
-        shifted = binary(emitter.unsigned(value, op.operands[0].type), ">>", amount)
-        emitter.define(op.result, emitter.signed(shifted, op.result.type))
+    type_, amount_value = op.operands[0].type, op.operands[1]
+    value = emitter.unsigned(value, type_) if is_unsigned else value
+    amount, literal = emitter.unsigned(amount_value), emitter.expr(amount_value)
+    numbers = literal.value if isinstance(literal.value, list) else [literal.value]
+    bound = max(number & 0xFFFFFFFF for number in numbers) if literal.is_const else upper_bound(amount_value)
+    if bound is not None and bound < 32:
+        shifted = binary(value, operator, amount)
     else:
-        emitter.define(op.result, binary(value, "<<" if op.name == "spirv.ShiftLeftLogical" else ">>", amount))
+        amount = emitter.let(amount, "c") if amount.is_const else amount
+        shifted = call(emitter.helper(helper, type_), value, amount)
+    emitter.define(op.result, emitter.signed(shifted, op.result.type) if is_unsigned else shifted)
 
 
 def _bit_field(emitter: Emitter, op: Op) -> None:
@@ -279,7 +294,7 @@ RULES: dict[str, Callable[[Emitter, Op], None]] = {
     "spirv.SMod": _helper_call("smod"),
     "spirv.FRem": _float_remainder,
     "spirv.FMod": _helper_call("fmod_floor"),
-    **dict.fromkeys(("spirv.ShiftLeftLogical", "spirv.ShiftRightLogical", "spirv.ShiftRightArithmetic"), _shift),
+    **dict.fromkeys(_SHIFTS, _shift),
     **dict.fromkeys(("spirv.BitFieldInsert", "spirv.BitFieldSExtract", "spirv.BitFieldUExtract"), _bit_field),
     "spirv.Select": _select,
     "spirv.IAddCarry": _carry,
