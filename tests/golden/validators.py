@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -75,6 +76,12 @@ def naga_errors(sources: Mapping[str, str]) -> dict[str, str]:
 
 def tint_errors(sources: Mapping[str, str], chromium: str) -> dict[str, str]:
     """What Tint (in the browser at the path `chromium`) refuses, by name; `lacks FEATURE` where it cannot tell."""
+    # In a thread of its own: the session that other browser tests share occupies this one's event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_tint_errors, sources, chromium).result()
+
+
+def _tint_errors(sources: Mapping[str, str], chromium: str) -> dict[str, str]:
     from playwright.sync_api import sync_playwright
 
     server = ThreadingHTTPServer(("localhost", 0), _EmptyPage)
