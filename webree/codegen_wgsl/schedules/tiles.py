@@ -119,13 +119,21 @@ def _contraction_tile(nest: Nest, budget: Budget) -> list[int]:
     row = _row_loop(nest, column)
     tile = [1] * len(nest.parallel)
     tile[column] = _first_divisor(nest.ranges[column], budget.columns)
-    if row is not None:
+    if row is not None and _one_sided(nest, column, row):
+        tile[column] = _first_divisor(nest.ranges[column], budget.vector)
+        tile[row] = divisor(nest.ranges[row], budget.neighbours)
+    elif row is not None:
         limit = min(budget.rows, budget.accumulators // tile[column])
         tile[row] = _row_tile(nest.ranges[row], limit)
         wide = 2 * tile[column]
         if 4 * tile[row] <= limit and wide <= 2 * budget.columns[0] and divisor(nest.ranges[column], wide) == wide:
             tile[column] = wide
     return tile
+
+
+def _one_sided(nest: Nest, column: int, row: int) -> bool:
+    """Whether only one operand is used again within a tile (depthwise convolutions): larger tiles are code, not speed."""
+    return all(column in access.loops for access in nest.inputs if row in access.loops)
 
 
 def _row_tile(number: int | None, limit: int) -> int:
