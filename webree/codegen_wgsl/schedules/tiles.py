@@ -132,7 +132,7 @@ def _contraction_tile(nest: Nest, budget: Budget) -> list[int]:
 
 
 def _one_sided(nest: Nest, column: int, row: int) -> bool:
-    """Whether only one operand is used again within a tile (depthwise convolutions): larger tiles are code, not speed."""
+    """Whether a tile uses only one operand again (depthwise convolutions): larger tiles are more code, not speed."""
     return all(column in access.loops for access in nest.inputs if row in access.loops)
 
 
