@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import webree
+from tests.matmul import MATMUL, SHAPES
 from tests.models import MODELS, Model, reference, relative_error
 from webree.tools.browser_session import BrowserSession
 
@@ -31,6 +32,20 @@ def test_agrees_with_onnx_runtime(session: BrowserSession, model: Model) -> None
             for mine, theirs in zip(found, expected, strict=True):
                 error = relative_error(mine, theirs)
                 assert error <= model.tolerance, f"relative error {error:.2e} (WEBREE_SEED={seed})"
+    finally:
+        module.close()
+
+
+def test_matmul_with_all_dimensions_dynamic(session: BrowserSession) -> None:
+    random = np.random.default_rng()
+    module = session.load(webree.compile(MATMUL.encode(), profile="webgpu-software"))
+    try:
+        for m, k, n in SHAPES:
+            a = random.standard_normal((m, k)).astype(np.float32)
+            b = random.standard_normal((k, n)).astype(np.float32)
+            (found,) = module.call("matmul", [a, b])
+            error = relative_error(found, a.astype(np.float64) @ b.astype(np.float64))
+            assert error <= 1e-5, f"{m}x{k}x{n}: relative error {error:.2e}"
     finally:
         module.close()
 

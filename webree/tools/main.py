@@ -147,7 +147,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _message(error: Exception) -> str:
     """What a user reads: our own errors speak for themselves, the system's name their file, the rest are bugs."""
     if isinstance(error, WebreeError):
-        return str(error)
+        return "\n  ".join([str(error), *getattr(error, "__notes__", ())])  # notes: the place in the program
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) in MISSING:
