@@ -1,4 +1,4 @@
-"""A program that all end-to-end tests share: a matmul whose dimensions are all dynamic, and the shapes it is tried on."""
+"""A program that all end-to-end tests share: a matmul whose dimensions are all dynamic, and shapes to try it on."""
 
 from __future__ import annotations
 

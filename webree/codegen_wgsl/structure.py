@@ -291,16 +291,20 @@ class ControlFlow:
             free = [
                 pair
                 for pair in pending
-                if not any(_mentions(other, pair[0]) for _, other, _ in pending if other is not pair[1])
+                if not any(_mentions(other, pair[0]) for name, other, _ in pending if name != pair[0])
             ]
             if free:
                 name, expr, _ = free[0]
                 pending.remove(free[0])
                 self._emitter.statement(f"{name} = {expr.text}")
             else:
-                # A cycle, such as a swap: keep one old value aside.
-                name, expr, value = pending[0]
-                pending[0] = name, self._emitter.let(expr, "next"), value
+                # A cycle, such as a swap: keep an old value aside, one that is in the way of another assignment.
+                position, (name, expr, value) = next(
+                    (position, pair)
+                    for position, pair in enumerate(pending)
+                    if any(_mentions(pair[1], other) for other, _, _ in pending if other != pair[0])
+                )
+                pending[position] = name, self._emitter.let(expr, "next"), value
 
     def _assign_results(self, merge: Block, results: list[Expr]) -> None:
         for name, value in zip(results, merge.terminator.operands if results else (), strict=True):
