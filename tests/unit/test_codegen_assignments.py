@@ -1,4 +1,4 @@
-"""Block arguments are assigned as if all at once: checked by running the statements, for every tangle of three names."""
+"""Block arguments are assigned as if all at once: the statements are run, for every tangle of three names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Emitter:
         return Expr(name)
 
 
-@pytest.mark.parametrize("sources", product(SOURCES, repeat=3), ids=", ".join)
+@pytest.mark.parametrize("sources", list(product(SOURCES, repeat=3)), ids=", ".join)
 def test_all_at_once(sources: tuple[str, ...]) -> None:
     emitter: Any = _Emitter()
     target: Any = SimpleNamespace(arguments=NAMES)
