@@ -1,6 +1,9 @@
 # Everything a developer runs. `make demo` and `make test` do all their own set-up; a second run does none again.
 
-PYTHON ?= python3
+# The first interpreter that really runs: a version manager's shim may be there and be broken.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+	test "$$($$name -c 'import ensurepip, sys; print(sys.version_info >= (3, 11))' 2>/dev/null)" = True && \
+	echo $$name && exit; done; echo python3)
 VENV   := .venv/bin
 SETUP  := @$(PYTHON) scripts/setup.py
 
