@@ -72,7 +72,7 @@ def short(path: Path) -> Path:
 
 def compile_module(model: Path, profile: str) -> None:
     """Write build/magika.vmfb unless it is there and made of the same things."""
-    stamp, key = MODULE.with_suffix(".key"), cache_key(model, profile, DIMS)
+    stamp, key = MODULE.with_suffix(".key"), cache_key(model, "webgpu", profile, DIMS)
     if MODULE.is_file() and stamp.is_file() and stamp.read_text() == key:
         say(f"module   {short(MODULE)}: {MODULE.stat().st_size:,} bytes, compiled before")
         return

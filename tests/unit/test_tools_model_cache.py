@@ -31,27 +31,28 @@ def write_model(path: Path, values: list[float], *, external: bool = False) -> P
 
 def test_the_same_gives_the_same_key(tmp_path: Path) -> None:
     one, two = (write_model(tmp_path / name / "m.onnx", [1.0, 2.0]) for name in "ab")
-    assert cache_key(one, "webgpu", {"n": 1}) == cache_key(two, "webgpu", {"n": 1})
+    assert cache_key(one, "webgpu", "webgpu", {"n": 1}) == cache_key(two, "webgpu", "webgpu", {"n": 1})
 
 
 def test_options_and_contents_give_other_keys(tmp_path: Path) -> None:
     one = write_model(tmp_path / "a" / "m.onnx", [1.0, 2.0])
     two = write_model(tmp_path / "b" / "m.onnx", [1.0, 3.0])
     keys = {
-        cache_key(one, "webgpu", {}),
-        cache_key(two, "webgpu", {}),
-        cache_key(one, "webgpu-software", {}),
-        cache_key(one, "webgpu", {"n": 1}),
-        cache_key(one, "webgpu", {"n": 2}),
+        cache_key(one, "webgpu", "webgpu", {}),
+        cache_key(two, "webgpu", "webgpu", {}),
+        cache_key(one, "webgpu", "webgpu-software", {}),
+        cache_key(one, "cpu", "webgpu", {}),
+        cache_key(one, "webgpu", "webgpu", {"n": 1}),
+        cache_key(one, "webgpu", "webgpu", {"n": 2}),
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
 
 
 def test_weights_beside_the_model_count(tmp_path: Path) -> None:
     one = write_model(tmp_path / "a" / "m.onnx", [1.0, 2.0], external=True)
     two = write_model(tmp_path / "b" / "m.onnx", [1.0, 3.0], external=True)
     assert one.read_bytes() == two.read_bytes()
-    assert cache_key(one, "webgpu", {}) != cache_key(two, "webgpu", {})
+    assert cache_key(one, "webgpu", "webgpu", {}) != cache_key(two, "webgpu", "webgpu", {})
 
 
 def test_a_module_is_used_as_it_is(tmp_path: Path) -> None:

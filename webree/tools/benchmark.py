@@ -11,14 +11,14 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from webree.errors import UsageError
 from webree.signature import Signature, TensorType
 from webree.tools.compile import parse_dims
-from webree.tools.model_cache import module_file, require_file
 from webree.tools.run import add_call_arguments, parse_parameters
-from webree.tools.targets import choose_function, open_target, pick_device, read_signatures
+from webree.tools.targets import choose_function, module_for, open_place, read_signatures
 from webree.tools.values import parse_inputs, random_value
 
 __all__ = ["EXAMPLES", "add_arguments", "random_inputs", "run"]
@@ -51,23 +51,23 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--repetitions {arguments.repetitions}: at least 1 is needed")
     positional, named = parse_inputs(arguments.input)
     parameters, dims = parse_parameters(arguments.parameters), parse_dims(arguments.dim)
-    require_file(arguments.module)
-    chosen, profile = pick_device(arguments.device)
-    path = module_file(arguments.module, profile=arguments.profile or profile, dims=dims)
-    function = choose_function(read_signatures(path), arguments.function)
-    if not positional and not named:
-        positional = random_inputs(function)
-    with open_target(path, chosen, parameters) as target:
-        numbers = target.measure(function.name, positional, named, arguments.repetitions)
-        facts = {
-            "module": str(arguments.module),
-            "function": str(function),
-            "adapter": target.adapter,
-            "module_bytes": path.stat().st_size,
-            "repetitions": arguments.repetitions,
-            "load_ms": target.load_ms,
-            **numbers,
-        }
+    with open_place(arguments.device) as place:
+        path = module_for(place, arguments.module, dims, arguments.profile)
+        function = choose_function(read_signatures(path), arguments.function)
+        if not positional and not named:
+            positional = random_inputs(function)
+        with closing(place.load(path, parameters)) as target:
+            numbers = target.measure(function.name, positional, named, arguments.repetitions)
+            facts = {
+                "module": str(arguments.module),
+                "function": str(function),
+                "adapter": target.adapter,
+                "reason": target.reason,
+                "module_bytes": path.stat().st_size,
+                "repetitions": arguments.repetitions,
+                "load_ms": target.load_ms,
+                **numbers,
+            }
     print(json.dumps(facts, indent=2) if arguments.json else "\n".join(_text(facts)))
     return 0
 
@@ -91,7 +91,7 @@ def random_inputs(function: Signature) -> list[Any]:
 
 
 def _text(facts: dict[str, Any]) -> Iterator[str]:
-    yield f"{facts['function']}  on {facts['adapter']}"
+    yield f"{facts['function']}  on {facts['adapter']} ({facts['reason']})"
     yield f"  {'module':16} {facts['module_bytes']:>12,} bytes"
     for label, name in (("load", "load_ms"), ("first call", "first_call_ms"), ("call", "median_call_ms")):
         yield f"  {label:16} {facts[name]:>12.2f} ms"

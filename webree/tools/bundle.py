@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from webree.errors import UsageError
-from webree.tools.compile import add_compile_arguments, parse_dims
+from webree.tools.compile import add_compile_arguments, add_target_argument, parse_dims
 from webree.tools.model_cache import module_file, require_file
 from webree.tools.site_parts import PYODIDE_FILES, pyodide_folder, runtime_wheel, web_folder
 
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--file", metavar="FILE", type=Path, action="append", default=[], help="what the program needs (repeatable)"
     )
     parser.add_argument("--pyodide", metavar="DIR", type=Path, help="Pyodide's files (default: node_modules/pyodide)")
+    add_target_argument(parser)
     add_compile_arguments(parser)
 
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_file(arguments.module)
     pyodide = pyodide_folder(arguments.pyodide)
     dims = parse_dims(arguments.dim)
-    module = module_file(arguments.module, profile=arguments.profile or "webgpu", dims=dims)
+    module = module_file(arguments.module, target=arguments.target, profile=arguments.profile or "webgpu", dims=dims)
     name = arguments.name or arguments.module.stem
     byte_size = write_site(arguments.output, module, name, pyodide, arguments.program, arguments.file)
     print(f"{arguments.output}: {byte_size / 1e6:.1f} MB; look at it with `webree serve {arguments.output}`")

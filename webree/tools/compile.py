@@ -1,6 +1,7 @@
 """`webree compile`: compile a model file to a module, which `webree run`, Python and a browser load.
 
 Enters: an ONNX file, or MLIR text or bytecode (linalg, TOSA, StableHLO, torch). Leaves: a `.vmfb` file with WGSL
+or WebAssembly
 inside, and, if asked, every phase's MLIR and every kernel's WGSL. The work is `webree.compile`'s; this file only reads
 the command line.
 """
@@ -13,11 +14,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from webree.compiler.target import PROFILES
+from webree.compiler.target import PROFILES, TARGETS
 from webree.errors import UsageError, WebreeError
 from webree.tools.progress import Progress
 
-__all__ = ["EXAMPLES", "add_arguments", "add_compile_arguments", "parse_dims", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "add_compile_arguments", "add_target_argument", "parse_dims", "run"]
 
 
 def profiles_text() -> str:
@@ -25,13 +26,30 @@ def profiles_text() -> str:
     return "\n".join(f"  {profile.name:17} {profile.summary}" for profile in PROFILES)
 
 
+def targets_text() -> str:
+    """The table of targets, for `--help`."""
+    return "\n".join(f"  {name:17} {summary}" for name, summary in TARGETS.items())
+
+
 EXAMPLES = f"""\
-profiles:
+targets:
+{targets_text()}
+
+profiles of WebGPU devices:
 {profiles_text()}
+
+execution models:
+  async-internal    calls return when the results are there (the default; every device)
+  async-external    calls take and give fences, so that several can be in flight; every device
+  inline-static     kernels are part of the host program; needs no device (target vmvx)
+  inline-dynamic    the host program calls kernels itself; needs no device (targets cpu, vmvx)
 
 examples:
   webree compile model.onnx -o model.vmfb
   webree compile model.onnx -o model.vmfb --dim batch=1 --dim tokens=128
+  webree compile model.onnx -o model.vmfb --target cpu
+  webree compile model.onnx -o model.vmfb --target webgpu,cpu        one file for both
+  webree compile model.mlir -o model.vmfb --target vmvx --execution-model inline-static
   webree compile model.onnx -o model.vmfb --profile webgpu-software --progress
   webree compile model.mlir -o model.vmfb --dump-wgsl shaders/ --dump-phases phases/
   webree compile model.mlir --compile-to flow -o model.flow.mlir
@@ -48,8 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the module to write, - for standard output (default: MODEL with the ending .vmfb)",
     )
-    parser.add_argument("--target", default="webgpu", help="what to compile for (default: webgpu)")
+    add_target_argument(parser)
     add_compile_arguments(parser)
+    parser.add_argument(
+        "--execution-model",
+        default="async-internal",
+        metavar="MODEL",
+        help="how the program meets its host: async-internal (default), async-external, inline-static, inline-dynamic",
+    )
     parser.add_argument(
         "--input-format", default="auto", metavar="NAME", help="onnx or mlir (default: look at the file)"
     )
@@ -66,6 +90,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--flag", action="append", default=[], metavar="FLAG", help="pass a flag to IREE's compiler (repeatable)"
+    )
+
+
+def add_target_argument(parser: argparse.ArgumentParser) -> None:
+    """The option of the commands that compile for no device in particular."""
+    parser.add_argument(
+        "--target",
+        default="webgpu",
+        metavar="NAME[,NAME]",
+        help="what to compile for: webgpu (default), cpu, vmvx, or several of them into one module",
     )
 
 
@@ -108,6 +142,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from webree.compiler.api import compile
 
+    model_option = (
+        {} if arguments.execution_model == "async-internal" else {"execution_model": arguments.execution_model}
+    )
     show = sys.stderr.isatty() if arguments.progress is None else arguments.progress
     start = time.monotonic()
     with Progress(f"compiling {model.name}", on=show) as progress:
@@ -123,6 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
             dump_wgsl=arguments.dump_wgsl,
             progress=progress,
             flags=arguments.flag,
+            **model_option,
         )
     if str(output) == "-":
         sys.stdout.buffer.write(data)

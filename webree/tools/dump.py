@@ -20,7 +20,7 @@ from webree.module.reader import ModuleFile
 from webree.module.source import ByteSource
 from webree.module.verifier import verify
 from webree.signature import parse_signature
-from webree.tools.compile import add_compile_arguments, parse_dims
+from webree.tools.compile import add_compile_arguments, add_target_argument, parse_dims
 from webree.tools.model_cache import module_file, open_module
 
 __all__ = ["EXAMPLES", "add_arguments", "describe", "executables", "run"]
@@ -51,13 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bytecode", action="store_true", help="print the host program's instructions")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_target_argument(parser)
     add_compile_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
     dims = parse_dims(arguments.dim)
-    path = module_file(arguments.module, profile=arguments.profile or "webgpu", dims=dims)
+    path = module_file(arguments.module, target=arguments.target, profile=arguments.profile or "webgpu", dims=dims)
     module = open_module(path)
     verify(module)
     facts = describe(module)

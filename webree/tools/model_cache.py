@@ -25,23 +25,30 @@ from webree.tools.site_parts import version
 __all__ = ["cache_folder", "cache_key", "is_model", "module_file", "open_module", "require_file"]
 
 _MODEL_ENDINGS = (".onnx", ".mlir", ".mlirbc", ".tflite", ".stablehlo")
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _CHUNK_BYTES = 1 << 20
 
 
-def module_file(path: Path, *, profile: str, dims: Mapping[str, int], show_progress: bool | None = None) -> Path:
+def module_file(
+    path: Path,
+    *,
+    dims: Mapping[str, int],
+    target: str = "webgpu",
+    profile: str = "webgpu",
+    show_progress: bool | None = None,
+) -> Path:
     """The module of `path`: itself, or what it compiles to (a model's file ending says that it is one)."""
     require_file(path)
     if not is_model(path):
         return path
-    cached = cache_folder() / f"{path.stem}-{cache_key(path, profile, dims)}.vmfb"
+    cached = cache_folder() / f"{path.stem}-{cache_key(path, target, profile, dims)}.vmfb"
     if cached.is_file():
         return cached
     from webree.compiler.api import compile
 
     on = sys.stderr.isatty() if show_progress is None else show_progress
     with Progress(f"compiling {path.name}", on=on) as progress:
-        data = compile(path, profile=profile, dims=dims, progress=progress)
+        data = compile(path, target=target, profile=profile, dims=dims, progress=progress)
     cached.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=cached.parent, prefix=f".{path.stem}-")
     try:
@@ -87,10 +94,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webree"
 
 
-def cache_key(path: Path, profile: str, dims: Mapping[str, int]) -> str:
+def cache_key(path: Path, target: str, profile: str, dims: Mapping[str, int]) -> str:
     """A hash of everything that the module depends on: the model and its weight files, options, versions."""
     hasher = hashlib.sha256()
-    facts = (_CACHE_VERSION, version(), metadata.version("iree-base-compiler"), profile)
+    facts = (_CACHE_VERSION, version(), metadata.version("iree-base-compiler"), target, profile)
     hasher.update(repr((*facts, sorted(dims.items()))).encode())
     for file in (path, *_weight_files(path)):
         hasher.update(f"\0{file.name}\0".encode())
@@ -117,5 +124,5 @@ def _weight_files(path: Path) -> Iterable[Path]:
 
 def _compiler_files() -> list[Path]:
     package = Path(__file__).resolve().parent.parent
-    folders = (package / "compiler", package / "codegen_wgsl", package / "module")
+    folders = (package / "compiler", package / "codegen_wgsl", package / "codegen_cpu", package / "module")
     return sorted(file for folder in folders for file in folder.rglob("*") if file.suffix in (".py", ".wgsl", ".json"))

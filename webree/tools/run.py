@@ -10,24 +10,29 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from webree.errors import UsageError
 from webree.signature import Signature
 from webree.tools.compile import add_compile_arguments, parse_dims
-from webree.tools.model_cache import module_file, require_file
-from webree.tools.targets import choose_function, open_target, pick_device, read_signatures
+from webree.tools.targets import choose_function, module_for, open_place, read_signatures
 from webree.tools.values import compare, format_value, parse_input, parse_inputs, write_output
 
 __all__ = ["EXAMPLES", "add_arguments", "add_call_arguments", "parse_parameters", "run"]
 
 EXAMPLES = """\
 devices:
-  auto       the best adapter: hardware before software (the default)
-  webgpu     the first adapter of the WebGPU driver
-  browser    headless Chromium, under Pyodide, on the browser's own WebGPU
-  NAME       a driver, or the first adapter with NAME in its name (`webree devices` lists them)
+  auto             the best that the module has code for: a GPU, else the CPU, else a software GPU (the default)
+  webgpu           the first adapter of the WebGPU driver
+  cpu              this machine's processor, by WebAssembly kernels (also: wasm)
+  vmvx             the processor too, without compiled kernels: slow, needs nothing
+  browser          headless Chromium, under Pyodide, on the best device there
+  browser:DEVICE   the same on the browser's webgpu or cpu
+  NAME             a driver, or the first adapter with NAME in its name (`webree devices` lists them)
+
+A model file is compiled for the device that is taken; a module runs on the devices that it was compiled for.
 
 inputs, in the function's order, or as NAME:VALUE by name:
   1x3xf32=0.5              one value for all elements
@@ -74,7 +79,7 @@ def add_call_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say what is called, where, and with what; `run` and `benchmark` have them."""
     parser.add_argument("module", metavar="MODULE", type=Path, help="a module (.vmfb), or a model to compile first")
     parser.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto, webgpu, browser, or a part of an adapter's name"
+        "--device", default="auto", metavar="NAME", help="auto, webgpu, cpu, vmvx, browser, … (see below)"
     )
     parser.add_argument("--function", metavar="NAME", help="the function to call (default: the only one, or main)")
     parser.add_argument(
@@ -109,15 +114,14 @@ def run(arguments: argparse.Namespace) -> int:
     positional, named = parse_inputs(arguments.input)
     expected = [parse_input(word) for word in arguments.expected_output]
     parameters, dims = parse_parameters(arguments.parameters), parse_dims(arguments.dim)
-    require_file(arguments.module)
-    chosen, profile = pick_device(arguments.device)
-    path = module_file(arguments.module, profile=arguments.profile or profile, dims=dims)
-    function = choose_function(read_signatures(path), arguments.function)
-    _check_count("--output", len(arguments.output), function)
-    _check_count("--expected-output", len(expected), function)
-    with open_target(path, chosen, parameters) as target:
-        print(f"{function.name} on {target.adapter} ({target.reason})", file=sys.stderr)
-        results = target.call(function.name, positional, named)
+    with open_place(arguments.device) as place:
+        path = module_for(place, arguments.module, dims, arguments.profile)
+        function = choose_function(read_signatures(path), arguments.function)
+        _check_count("--output", len(arguments.output), function)
+        _check_count("--expected-output", len(expected), function)
+        with closing(place.load(path, parameters)) as target:
+            print(f"{function.name} on {target.adapter} ({target.reason})", file=sys.stderr)
+            results = target.call(function.name, positional, named)
     _deliver(results, function, arguments.output)
     return _check(results, function, expected, arguments.tolerance)
 

@@ -1,20 +1,21 @@
 """Where a command runs a module: on a native device, or in a browser; the same calls for both.
 
-Enters: a module file and the `--device` option. Leaves: a `Target` that calls and measures functions. Which adapter it
-is, and why it was taken, is in `adapter` and `reason`.
+Enters: the `--device` option, then a module file. Leaves: a `Place`, which says what a model must be compiled for to
+run there, and loads modules as `Target`s that call and measure functions. Which adapter it is, and why it was taken,
+is in `adapter` and `reason`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from webree.errors import DeviceError, StatusCode, UsageError
+from webree.errors import UsageError
 from webree.signature import Signature, parse_signature
-from webree.tools.model_cache import open_module
+from webree.tools.model_cache import is_model, module_file, open_module, require_file
 from webree.waiting import run_sync
 
 if TYPE_CHECKING:
@@ -24,10 +25,25 @@ if TYPE_CHECKING:
     from webree.module_api import Module
     from webree.tools.browser_session import BrowserSession
 
-__all__ = ["BROWSER", "Target", "choose_function", "open_target", "pick_device", "read_signatures"]
+__all__ = [
+    "BROWSER",
+    "CompilesFor",
+    "Place",
+    "Target",
+    "choose_function",
+    "module_for",
+    "open_place",
+    "read_signatures",
+]
 
 BROWSER = "browser"
-_BROWSER_PROFILE = "webgpu-software"  # the headless browser computes on SwiftShader
+
+
+class CompilesFor(NamedTuple):
+    """What `webree.compile` is told for a device."""
+
+    target: str
+    profile: str
 
 
 class Target(Protocol):
@@ -51,6 +67,22 @@ class Target(Protocol):
         self, function: str, positional: Sequence[Any], named: Mapping[str, Any], repetitions: int
     ) -> dict[str, Any]:
         """See webree/tools/measurement.py."""
+        ...
+
+    def close(self) -> None:
+        """Free what the module holds."""
+        ...
+
+
+class Place(Protocol):
+    """A device that a command was told to use."""
+
+    def compiles_for(self) -> CompilesFor:
+        """What a model must be compiled for. Chooses the device. Raises `DeviceError` if there is none."""
+        ...
+
+    def load(self, path: Path, parameters: Mapping[str, Path]) -> Target:
+        """A file's module. If the device is not chosen yet, it is now, among those that the module has code for."""
         ...
 
 
@@ -77,49 +109,64 @@ def choose_function(signatures: Mapping[str, Signature], name: str | None) -> Si
     raise UsageError(f"the module has no function {name!r}; it has:\n  {listed}")
 
 
-def pick_device(name: str) -> tuple[Chosen | None, str]:
-    """The open device of that name (None for the browser) and the profile to compile for it. Raises `DeviceError`."""
-    from webree.device_choice import choose_device
-    from webree.hal.registry import driver_names
-
-    if name == BROWSER:
-        return None, _BROWSER_PROFILE
-    if name == "cpu" and "cpu" not in driver_names():
-        raise DeviceError(
-            "the device `cpu` comes with a later release of webree; there are: auto, browser, "
-            f"{', '.join(driver_names())}, and the adapters that `webree devices` lists. A software adapter "
-            "(apt-get install mesa-vulkan-drivers) computes on the CPU",
-            status=StatusCode.UNIMPLEMENTED,
-        )
-    chosen = run_sync(choose_device(name))
-    return chosen, "webgpu-software" if chosen.device.info.software else "webgpu"
-
-
 @contextmanager
-def open_target(path: Path, chosen: Chosen | None, parameters: Mapping[str, Path]) -> Iterator[Target]:
-    """The module of a file, loaded on a chosen device, or in a browser if it is None."""
-    if chosen is not None:
-        native = _Native(path, chosen, parameters)
-        try:
-            yield native
-        finally:
-            native.close()
+def open_place(name: str) -> Iterator[Place]:
+    """The place that `--device` names: `browser`, `browser:NAME` (a device of the browser), or a device's name."""
+    where, _, inner = name.partition(":")
+    if where != BROWSER:
+        yield _NativePlace(name)
         return
-    from webree.tools.browser_session import BrowserSession
+    with ExitStack() as cleanup:
+        yield _BrowserPlace(cleanup, inner or "auto")
 
-    with BrowserSession() as session:
-        yield _Browser(session, path, parameters)
+
+def module_for(
+    place: Place, path: Path, dims: Mapping[str, int], profile: str | None, *, show_progress: bool | None = None
+) -> Path:
+    """The module of `path`; a model is compiled for the place first."""
+    require_file(path)
+    if not is_model(path):
+        return path
+    wanted = place.compiles_for()
+    return module_file(
+        path, target=wanted.target, profile=profile or wanted.profile, dims=dims, show_progress=show_progress
+    )
+
+
+def _compiles_for(driver: str, name: str, software: bool) -> CompilesFor:
+    """The target of an adapter: the CPU driver has one for each of its adapters; others are named as their driver."""
+    if driver == "cpu":
+        return CompilesFor("vmvx" if name == "vmvx" else "cpu", "webgpu")
+    return CompilesFor(driver, "webgpu-software" if software else "webgpu")
+
+
+# --- In this process --------------------------------------------------------------------------------------------------
+
+
+class _NativePlace:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._chosen: Chosen | None = None
+
+    def compiles_for(self) -> CompilesFor:
+        from webree.device_choice import choose_device
+
+        self._chosen = run_sync(choose_device(self._name))
+        info = self._chosen.device.info
+        return _compiles_for(info.driver, info.name, info.software)
+
+    def load(self, path: Path, parameters: Mapping[str, Path]) -> Target:
+        return _Native(path, self._chosen, self._name, parameters)
 
 
 class _Native:
-    """In this process."""
-
-    def __init__(self, path: Path, chosen: Chosen, parameters: Mapping[str, Path]) -> None:
+    def __init__(self, path: Path, chosen: Chosen | None, name: str, parameters: Mapping[str, Path]) -> None:
         self._measurement = _measurement()
-        info = chosen.device.info
-        self.adapter, self.reason = info.name, chosen.reason
         self._module: Module
-        self._module, seconds = _finish(self._measurement.load(path, chosen.device, dict(parameters) or None))
+        device = chosen.device if chosen else name
+        self._module, seconds = _finish(self._measurement.load(path, device, dict(parameters) or None))
+        self.adapter = self._module.device.info.name
+        self.reason = chosen.reason if chosen else self._module.device_reason
         self.load_ms = seconds * 1e3
 
     def call(self, function: str, positional: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
@@ -153,8 +200,18 @@ def _measurement() -> ModuleType:
     return measurement
 
 
+# --- In a browser -----------------------------------------------------------------------------------------------------
+
+_CHOOSE = """
+from webree.device_choice import choose_device
+from webree.waiting import run_async
+
+_info = (await run_async(choose_device(device))).device.info
+[_info.driver, _info.name, _info.software]
+"""
+
 _LOAD = """
-module, _seconds = await load(url, "auto", parameters or None)
+module, _seconds = await load(url, device, parameters or None)
 [module.device.info.name, module.device_reason, _seconds]
 """
 
@@ -167,10 +224,30 @@ _CALL = _ARGUMENTS + "await call(module[function], _positional, _named)"
 _MEASURE = _ARGUMENTS + "await measure(module, function, _positional, _named, repetitions)"
 
 
-class _Browser:
-    """In headless Chromium, under Pyodide."""
+class _BrowserPlace:
+    """Headless Chromium, under Pyodide; started when it is first needed, so that usage errors come before."""
 
-    def __init__(self, session: BrowserSession, path: Path, parameters: Mapping[str, Path]) -> None:
+    def __init__(self, cleanup: ExitStack, device: str) -> None:
+        self._cleanup = cleanup
+        self._device = device
+        self._started: BrowserSession | None = None
+
+    def compiles_for(self) -> CompilesFor:
+        return _compiles_for(*self._session().run(_CHOOSE, device=self._device))
+
+    def load(self, path: Path, parameters: Mapping[str, Path]) -> Target:
+        return _Browser(self._session(), path, self._device, parameters)
+
+    def _session(self) -> BrowserSession:
+        from webree.tools.browser_session import BrowserSession
+
+        if self._started is None:
+            self._started = self._cleanup.enter_context(BrowserSession())
+        return self._started
+
+
+class _Browser:
+    def __init__(self, session: BrowserSession, path: Path, device: str, parameters: Mapping[str, Path]) -> None:
         self._session = session
         text = Path(_measurement().__file__ or "").read_text(encoding="utf-8")
         session.run(text + "\nNone\n")
@@ -178,7 +255,7 @@ class _Browser:
         urls = {
             scope: session.serve(f"parameters/{file.name}", file.read_bytes()) for scope, file in parameters.items()
         }
-        name, reason, seconds = session.run(_LOAD, url=url, parameters=urls)
+        name, reason, seconds = session.run(_LOAD, url=url, device=device, parameters=urls)
         self.adapter, self.reason, self.load_ms = f"{name} (Chromium)", reason, seconds * 1e3
 
     def call(self, function: str, positional: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
@@ -191,6 +268,9 @@ class _Browser:
         arguments = _arguments(positional, named)
         numbers: dict[str, Any] = self._session.run(_MEASURE, function=function, repetitions=repetitions, **arguments)
         return numbers
+
+    def close(self) -> None:
+        """The session ends with the place, and everything with it."""
 
 
 def _arguments(positional: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
