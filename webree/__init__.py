@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         WebreeError,
     )
     from webree.hal.device import AdapterInfo
+    from webree.hal.fence import Fence
     from webree.module_api import Function, Module
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "CompileError",
     "DeviceArray",
     "DeviceError",
+    "Fence",
     "Function",
     "InvocationError",
     "Module",
@@ -60,6 +62,7 @@ _HOMES = {
     "CompileError": "webree.errors",
     "DeviceArray": "webree.array",
     "DeviceError": "webree.errors",
+    "Fence": "webree.hal.fence",
     "Function": "webree.module_api",
     "InvocationError": "webree.errors",
     "Module": "webree.module_api",

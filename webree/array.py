@@ -16,11 +16,12 @@ from webree.dtypes import DTYPES, DType
 from webree.errors import DeviceError, UsageError
 from webree.hal.registry import IN_BROWSER
 from webree.module.source import ByteSource, MemorySource
-from webree.waiting import run_async, run_sync
+from webree.waiting import Suspendable, run_async, run_sync
 
 if TYPE_CHECKING:
     from webree.hal.buffer_view import BufferView
     from webree.hal.device import Device
+    from webree.hal.fence import Fence
 
 __all__ = ["Array", "DeviceArray", "decode"]
 
@@ -165,13 +166,16 @@ class DeviceArray:
         shape: elements along each axis.
         dtype: the element type's NumPy name.
         device: the device whose memory it is in; only modules loaded on this device take it.
+        ready: the fence behind which its elements are there, for a call that has not begun yet (`Function.after`); None
+            where the device's own order sees to that. Calls that get the array, and `to_host`, wait for it.
 
     The memory is given back when the last reference is gone, or at `close()`.
     """
 
-    __slots__ = ("_dtype", "_view", "dtype", "shape")
+    __slots__ = ("_dtype", "_view", "dtype", "ready", "shape")
 
-    def __init__(self, view: BufferView, dtype: DType) -> None:
+    def __init__(self, view: BufferView, dtype: DType, ready: Fence | None = None) -> None:
+        self.ready = ready
         self._view: BufferView | None = view
         self._dtype = dtype
         self.dtype = dtype.name
@@ -197,15 +201,20 @@ class DeviceArray:
         """Wait for the work queued so far and copy to the host: a NumPy array where NumPy is, else an `Array`.
 
         Raises `DeviceError` if the device was lost or that work failed."""
-        from webree.marshal import read_back
-
-        return run_sync(read_back([self.view]))[0]
+        return run_sync(self._read())
 
     async def to_host_async(self) -> Any:
         """As `to_host`, as a coroutine."""
+        return await run_async(self._read())
+
+    def _read(self) -> Suspendable[Any]:
+        from webree.hal.fence import until
         from webree.marshal import read_back
 
-        return (await run_async(read_back([self.view])))[0]
+        view = self.view
+        if self.ready is not None:
+            yield from until(self.ready)
+        return (yield from read_back([view]))[0]
 
     def close(self) -> None:
         """Drop this reference to the memory. Safe to call twice."""

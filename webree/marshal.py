@@ -24,6 +24,7 @@ from webree.errors import InvocationError
 from webree.hal.buffer import Buffer
 from webree.hal.buffer_view import BufferView
 from webree.hal.device import Device
+from webree.hal.fence import Fence
 from webree.host_tensors import (
     HostTensor,
     give_shape,
@@ -190,11 +191,11 @@ def _encode_opaque(value: Any, expected: OpaqueType, where: str, device: Device)
 # --- Results ------------------------------------------------------------------------------------------------------
 
 
-def wrap(value: Any) -> Any:
-    """A result that stays where it is: buffer views become `DeviceArray`s."""
+def wrap(value: Any, ready: Fence | None = None) -> Any:
+    """A result that stays where it is: buffer views become `DeviceArray`s, good once `ready` is reached."""
     if not isinstance(value, BufferView):
         return value
-    return DeviceArray(value, _view_type(value))
+    return DeviceArray(value, _view_type(value), ready)
 
 
 def read_back(values: Sequence[Any]) -> Suspendable[list[Any]]:

@@ -19,7 +19,7 @@ from webree.array import DeviceArray
 from webree.device_choice import Chosen
 from webree.dtypes import DType, by_name
 from webree.errors import InvocationError, StatusCode
-from webree.hal.fence import Fence, FenceWait
+from webree.hal.fence import Fence, until
 from webree.marshal import encode_arguments, read_back, to_device, wrap
 from webree.signature import ScalarType, Signature
 from webree.turns import Turns
@@ -183,13 +183,17 @@ class Function:
         signature: names, types and dimensions (None: dynamic) of inputs and outputs.
     """
 
-    def __init__(self, instance: Instance, signature: Signature) -> None:
+    def __init__(self, instance: Instance, signature: Signature, after: tuple[Fence, ...] = ()) -> None:
         self._instance = instance
+        self._after = after
         self.signature = signature
         self.name = self.__name__ = self.__qualname__ = signature.name
         self._truth_values = [
             position for position, output in enumerate(signature.outputs) if output.type == ScalarType("i1")
         ]
+        self._all_tensors = bool(signature.outputs) and all(
+            not isinstance(output.type, ScalarType) for output in signature.outputs
+        )
         self.__doc__ = f"{signature}\n\n{signature.declaration}".rstrip()
 
     def __call__(self, *inputs: Any, **named_inputs: Any) -> Any:
@@ -208,6 +212,13 @@ class Function:
     async def on_device_async(self, *inputs: Any, **named_inputs: Any) -> Any:
         """As `on_device`, as a coroutine."""
         return await run_async(self._steps(inputs, named_inputs, keep=True))
+
+    def after(self, *fences: Fence) -> Function:
+        """This function, for calls that begin once all these fences are reached; signal them from anywhere.
+
+        A function compiled with `--execution-model async-external` is called at once, its work begins then, and
+        `on_device` returns before; any other function is called then."""
+        return Function(self._instance, self.signature, (*self._after, *fences))
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -230,20 +241,31 @@ class Function:
         instance = self._instance
         instance.open_context()
         arguments = encode_arguments(self.signature, inputs, named, instance.device)
+        wait = Fence.join([*self._after, *map(_ready, (*inputs, *named.values()))])
         done = Fence() if self.signature.has_fences else None
         if done is not None:
-            arguments += (None, done)
+            arguments += (wait, done)
+        elif wait is not None:
+            yield from until(wait)
         results = yield from instance.run(self.name, arguments)
-        if done is not None:
-            if done.pending:
-                yield FenceWait(done)
-            done.check()
-        values = [wrap(value) for value in results] if keep else (yield from read_back(results))
+        if done is not None and not (keep and self._all_tensors):
+            yield from until(done)
+        if keep:
+            if done is not None and not done.pending:
+                done.check()
+                done = None
+            values = [wrap(value, done) for value in results]
+        else:
+            values = yield from read_back(results)
         for position in self._truth_values:
             values[position] = bool(values[position])
         if not values:
             return None
         return values[0] if len(values) == 1 else tuple(values)
+
+
+def _ready(value: Any) -> Fence | None:
+    return value.ready if isinstance(value, DeviceArray) else None
 
 
 def _is_internal(name: str) -> bool:

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Iterable
 
 from webree.errors import DeviceError, StatusCode, WebreeError
+from webree.waiting import Suspendable
 
-__all__ = ["Fence", "FenceWait"]
+__all__ = ["Fence", "FenceWait", "until"]
 
 
 class Fence:
@@ -87,6 +88,13 @@ class Fence:
         for fence in left:
             fence.on_settled(settled)
         return joined
+
+
+def until(fence: Fence) -> Suspendable[None]:
+    """Wait for a fence; raises what it failed with."""
+    if fence.pending:
+        yield FenceWait(fence)
+    fence.check()
 
 
 class FenceWait:
