@@ -13,8 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.compiler_programs import FLOAT64, INT64, MATMUL_DYNAMIC, PROGRAMS, STABLEHLO, onnx_model
 from webree.compiler.api import CompileWarning, compile
-from webree.compiler.pipeline import PHASES
-from webree.compiler.target import find_profile
+from webree.compiler.plan import PHASES, make_plan
 from webree.module.executable import ExecutableFile, read_executable
 from webree.module.reader import ModuleFile, read_module
 from webree.module.source import MemorySource
@@ -197,9 +196,9 @@ def test_small_constants_are_in_the_buffer_of_weights_and_not_in_the_kernel() ->
 
 
 def test_profiles() -> None:
-    software = find_profile("webgpu", "webgpu-software")
+    software = make_plan("webgpu", "webgpu-software", "async-internal").webgpu
     assert software.software
-    assert software.limits == find_profile("webgpu", "webgpu").limits
+    assert software.limits == make_plan("webgpu", None, "async-internal").webgpu.limits
     (executable,) = executables(compile(STABLEHLO, profile="webgpu-software"))
     assert executable.profile == "webgpu-software"
 

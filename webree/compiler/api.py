@@ -14,9 +14,9 @@ from typing import Any
 
 from webree.compiler.demotion import CompileWarning
 from webree.compiler.frontends import import_model, open_source
-from webree.compiler.pipeline import Pipeline, check_phase, module_text, session_flags
+from webree.compiler.pipeline import Pipeline, check_phase, module_text
+from webree.compiler.plan import make_plan
 from webree.compiler.session import Session
-from webree.compiler.target import find_profile
 
 __all__ = ["CompileWarning", "compile"]
 
@@ -26,12 +26,14 @@ def compile(
     *,
     input_format: str = "auto",
     target: str = "webgpu",
-    profile: str = "webgpu",
+    execution_model: str = "async-internal",
+    profile: str | None = None,
     dims: Mapping[str, int] | None = None,
     entry_name: str = "main",
     compile_to: str | None = None,
     dump_phases: str | os.PathLike[str] | None = None,
     dump_wgsl: str | os.PathLike[str] | None = None,
+    dump_wasm: str | os.PathLike[str] | None = None,
     progress: Callable[[str, float], None] | None = None,
     flags: Sequence[str] = (),
 ) -> bytes:
@@ -40,14 +42,19 @@ def compile(
     Args:
         source: path of an ONNX or MLIR file; or its bytes; or MLIR text; or an `onnx.ModelProto`.
         input_format: `onnx`, `mlir`, or `auto` to look at the content and the name.
-        target: `webgpu`.
-        profile: the class of devices: `webgpu` (the standard's default limits, works everywhere) or
-            `webgpu-software` (same limits, kernels shaped for adapters that compute on the CPU).
+        target: `webgpu`, `cpu` (WebAssembly), `vmvx` (bytecode), or several with commas: a module with all their
+            kernels and one set of weights, which runs on whichever device is there.
+        execution_model: `async-internal`, `async-external` (functions take fences), `inline-static` or
+            `inline-dynamic` (no device; for cpu and vmvx).
+        profile: the class of devices, at most one per target, with commas. For `webgpu`: `webgpu` (the standard's
+            default limits, works everywhere) or `webgpu-software` (same limits, kernels shaped for adapters that
+            compute on the CPU); for `vmvx`: `vmvx` or `vmvx-microkernels`. None: the first of each target.
         dims: sizes for symbolic dimensions of an ONNX model, by name; the others stay dynamic.
         entry_name: name of an ONNX model's function. MLIR functions keep their names.
-        compile_to: stop after this phase (see `webree.compiler.pipeline.PHASES`) and return its MLIR text, encoded.
+        compile_to: stop after this phase (see `webree.compiler.plan.PHASES`) and return its MLIR text, encoded.
         dump_phases: folder that gets every phase as `NN-phase.mlir`, large constants left out.
-        dump_wgsl: folder that gets every executable's WGSL.
+        dump_wgsl: folder that gets every executable's WGSL (target webgpu).
+        dump_wasm: folder that gets the library of kernels as WebAssembly (target cpu).
         progress: called with the name of the step that begins and the fraction (0 to 1) of the work behind it.
         flags: further session flags of `iree-compile`.
 
@@ -60,19 +67,21 @@ def compile(
     Raises:
         CompileError: the model is missing, damaged, invalid, or uses what cannot be compiled; with the operation and
             its place.
-        UsageError: an unknown target, profile, format, phase, dimension or flag.
+        UsageError: an unknown target, execution model, profile, format, phase, dimension or flag, or some that do not
+            go together.
     """
-    chosen = find_profile(target, profile)
+    plan = make_plan(target, profile, execution_model)
     if compile_to is not None:
-        check_phase(compile_to)
+        check_phase(compile_to, plan)
     model = open_source(Path(source) if isinstance(source, os.PathLike) else source)
-    with Session(session_flags(chosen, flags)) as session:
+    with Session(plan.session_flags(flags)) as session:
         pipeline = Pipeline(
             session,
-            chosen,
+            plan,
             progress=progress,
             dump_phases=None if dump_phases is None else Path(dump_phases),
             dump_wgsl=None if dump_wgsl is None else Path(dump_wgsl),
+            dump_wasm=None if dump_wasm is None else Path(dump_wasm),
         )
         pipeline.step("import")
         imported = import_model(session, model, input_format, dims=dims or {}, entry_name=entry_name)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from webree.compiler.statistics import DispatchStatistics, measure
-from webree.compiler.target import DEVICE_ID, EXECUTABLE_FORMAT, Profile
+from webree.compiler.target import EXECUTABLE_FORMAT, Profile
 from webree.errors import CompileError
 from webree.module.executable import (
     BINDING_INDIRECT,
@@ -27,9 +27,10 @@ from webree.module.executable import (
 if TYPE_CHECKING:
     from webree.codegen_wgsl.translate import WgslExport, WgslShader
 
-__all__ = ["Kernels", "dispatch_statistics", "insert_binaries", "name_device", "translate_executables"]
+__all__ = ["Kernels", "dispatch_statistics", "insert_binaries", "translate_executables"]
 
 _BINDING = re.compile(r'#hal\.pipeline\.binding<(?P<kind>\w+)(?:, (?:"(?P<flags>[^"]*)"|(?P<flag>\w+)))?>')
+_VARIANT = EXECUTABLE_FORMAT.replace("-", "_")
 _CONSTANTS = re.compile(r"constants = (\d+)")
 _NO_STATISTICS = DispatchStatistics(-1, -1, 0, (), "")
 
@@ -79,7 +80,7 @@ def translate_executables(
 
 
 def insert_binaries(module: Any, kernels: tuple[Kernels, ...]) -> None:
-    """Replace the data of the executables of a module at `hal`."""
+    """Replace the data of WebGPU's executables in a module at `hal`."""
     from iree.compiler import ir
 
     by_symbol = {item.symbol: item.data for item in kernels}
@@ -88,28 +89,11 @@ def insert_binaries(module: Any, kernels: tuple[Kernels, ...]) -> None:
             if op.name != "hal.executable":
                 continue
             for binary in _children(op):
-                if binary.name == "hal.executable.binary":
+                if binary.name == "hal.executable.binary" and _format_of(binary) == EXECUTABLE_FORMAT:
                     data = by_symbol[_symbol_of(op)]
                     kind = ir.VectorType.get([len(data)], ir.IntegerType.get_signless(8))
                     binary.attributes["data"] = ir.DenseElementsAttr.get(memoryview(data), type=kind)
                     binary.attributes["mime_type"] = ir.StringAttr.get("application/x-flatbuffers")
-
-
-def name_device(module: Any) -> None:
-    """Let the host program of a module at `hal` ask for a WebGPU device, in its queries and its errors."""
-    from iree.compiler import ir
-
-    with module.context:
-        for op in _walk(module):
-            if op.name == "hal.device.query" and ir.StringAttr(op.attributes["category"]).value == "hal.device.id":
-                op.attributes["key"] = ir.StringAttr.get(DEVICE_ID)
-            elif op.name == "util.status.check_ok" and "message" in op.attributes:
-                message = ir.StringAttr(op.attributes["message"]).value
-                if "not found or unavailable: #hal.device.target" in message:
-                    op.attributes["message"] = ir.StringAttr.get(
-                        f"the module needs a device with the id {DEVICE_ID!r} that loads executables of the format "
-                        f"{EXECUTABLE_FORMAT!r}, and none of the devices given to it is one"
-                    )
 
 
 def _translate(symbol: str, variant: Any, profile: Profile, statistics: Mapping[str, DispatchStatistics]) -> Kernels:
@@ -240,10 +224,11 @@ def _layout(text: str) -> _Layout:
 
 
 def _variants(module: Any) -> Iterator[tuple[str, Any]]:
+    """WebGPU's variant of each executable."""
     for op in _children(module):
         if op.name == "hal.executable":
             for variant in _children(op):
-                if variant.name == "hal.executable.variant":
+                if variant.name == "hal.executable.variant" and _symbol_of(variant) == _VARIANT:
                     yield _symbol_of(op), variant
 
 
@@ -251,13 +236,13 @@ def _children(op: Any) -> list[Any]:
     return [inner.operation for region in op.regions for block in region for inner in block]
 
 
-def _walk(op: Any) -> Iterator[Any]:
-    for inner in _children(op):
-        yield inner
-        yield from _walk(inner)
-
-
 def _symbol_of(op: Any) -> str:
     from iree.compiler import ir
 
     return str(ir.StringAttr(op.attributes["sym_name"]).value)
+
+
+def _format_of(binary: Any) -> str:
+    from iree.compiler import ir
+
+    return str(ir.StringAttr(binary.attributes["format"]).value)

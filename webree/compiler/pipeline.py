@@ -14,48 +14,27 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from webree.codegen_cpu import schedules as cpu_schedules
 from webree.codegen_wgsl import schedules
 from webree.compiler.constants import outline_constants
 from webree.compiler.demotion import demote_f64
-from webree.compiler.executables import (
-    Kernels,
-    dispatch_statistics,
-    insert_binaries,
-    name_device,
-    translate_executables,
-)
+from webree.compiler.executables import Kernels, dispatch_statistics, insert_binaries, translate_executables
 from webree.compiler.frontends import ImportedModel
+from webree.compiler.host import insert_libraries, name_device
 from webree.compiler.integers import write_out_integers
+from webree.compiler.plan import PHASES, Plan
 from webree.compiler.ranges import narrow_ranges
 from webree.compiler.session import Session
 from webree.compiler.signatures import declare_unsigned, set_names, unsigned_types
 from webree.compiler.statistics import DispatchStatistics
-from webree.compiler.target import Profile
 from webree.errors import CompileError, UsageError
 
-__all__ = ["FLAGS", "PHASES", "Pipeline", "check_phase", "module_text", "session_flags", "write_file"]
-
-PHASES: tuple[str, ...] = (
-    "import",
-    "input",
-    "abi",
-    "preprocessing",
-    "global-optimization",
-    "dispatch-creation",
-    "flow",
-    "stream",
-    "executable-sources",
-    "executable-configurations",
-    "executable-targets",
-    "hal",
-    "vm",
-)
-"""Phases, as `--compile-to` takes them. `import` is the front end's result, the others are the compiler's."""
+__all__ = ["Pipeline", "check_phase", "module_text", "write_file"]
 
 _WHAT = {
     "input": "conversion of the model to linalg",
@@ -71,17 +50,6 @@ _WHAT = {
     "hal": "lowering of the host program",
     "vm": "lowering of the host program",
 }
-
-FLAGS: tuple[str, ...] = (
-    # One plain entry point instead of an asynchronous one and a wrapper: the VM suspends wherever it must.
-    "--iree-torch-emit-async-entry-points=false",
-    "--iree-opt-level=O1",
-    # Done by a step of its own, which says so to the caller instead of printing it.
-    "--iree-input-demote-f64-to-f32=false",
-    # A violated assumption on shapes must be an error of the call, not a wrong answer.
-    "--iree-opt-strip-assertions=false",
-)
-"""Session flags for every compile; the caller's come after them."""
 
 _ELIDED_ELEMENTS = 64
 _ELIDED_BYTES = 256
@@ -112,24 +80,27 @@ class Pipeline:
     """One compile.
 
     Attributes:
-        session: owns the module's context and has the flags of `session_flags` set.
-        profile: what to compile for.
+        session: owns the module's context and has the plan's flags set.
+        plan: what to compile for.
         progress: called as each step begins, with its name and the fraction of the work behind it.
         dump_phases: folder for `NN-phase.mlir`, constants left out, or None.
         dump_wgsl: folder for one `.wgsl` per executable, or None.
-        kernels: the executables, once they are translated.
+        dump_wasm: folder for the `.wasm` libraries, or None.
+        kernels: the executables for WebGPU, once they are translated.
         seconds: time of each finished step.
         warnings: what the caller should know about the result.
     """
 
     session: Session
-    profile: Profile
+    plan: Plan
     progress: Callable[[str, float], None] | None = None
     dump_phases: Path | None = None
     dump_wgsl: Path | None = None
+    dump_wasm: Path | None = None
     kernels: tuple[Kernels, ...] = field(default=(), init=False)
     seconds: dict[str, float] = field(default_factory=dict, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
+    _statistics: dict[str, DispatchStatistics] = field(default_factory=dict, init=False)
     _step: str | None = field(default=None, init=False)
     _began: float = field(default=0.0, init=False)
 
@@ -152,33 +123,31 @@ class Pipeline:
             module = self._phase(module, None, "input")
         except CompileError as error:
             raise (imported.explain(error) if imported.explain is not None else error) from error
-        self.warnings += demote_f64(self.session, module)
+        if self.plan.webgpu is not None:
+            self.warnings += demote_f64(self.session, module)
         self._set_target(module)
         set_names(module, imported.signatures)
         if end != "input":
-            schedules.prepare(module, self.profile)
-        statistics: dict[str, DispatchStatistics] = {}
+            self._prepare(module)
         phase = "input"
-        for following in PHASES[PHASES.index("input") + 1 : PHASES.index(end) + 1]:
+        phases = self.plan.phases
+        for following in phases[phases.index("input") + 1 : phases.index(end) + 1]:
             if following == "executable-configurations":
-                self.step("schedules")
-                narrow_ranges(module)
-                statistics = dispatch_statistics(module)
-                write_out_integers(module)
-                schedules.annotate(module, self.profile)
+                self._schedule(module)
             module = self._phase(module, phase, following)
             phase = following
             if phase == "abi":
                 declare_unsigned(module, unsigned)
             elif phase == "global-optimization":
                 outline_constants(module)
-            elif phase == "executable-targets":
+            elif phase == "executable-targets" and self.plan.webgpu is not None:
                 self.step("wgsl")
-                self.kernels = translate_executables(module, self.profile, statistics)
+                self.kernels = translate_executables(module, self.plan.webgpu, self._statistics)
                 self._dump_wgsl()
             elif phase == "hal":
                 insert_binaries(module, self.kernels)
-                name_device(module)
+                self._dump_wasm(insert_libraries(module))
+                name_device(module, self.plan)
         return module
 
     def step(self, name: str | None) -> None:
@@ -192,6 +161,23 @@ class Pipeline:
             behind = sum(_SHARES[step] for step in steps[: steps.index(name)])
             self.progress(name, behind / sum(_SHARES.values()))
 
+    def _prepare(self, module: Any) -> None:
+        """Layouts. With several targets they share the weights, and WebGPU's layouts suit the others too."""
+        if self.plan.webgpu is not None:
+            schedules.prepare(module, self.plan.webgpu)
+        elif self.plan.cpu is not None:
+            cpu_schedules.prepare(module, self.plan.cpu)
+
+    def _schedule(self, module: Any) -> None:
+        self.step("schedules")
+        if self.plan.webgpu is not None:
+            narrow_ranges(module)
+            self._statistics = dispatch_statistics(module)
+            write_out_integers(module)
+            schedules.annotate(module, self.plan.webgpu)
+        if self.plan.cpu is not None:
+            cpu_schedules.annotate(module, self.plan.cpu)
+
     def _phase(self, module: Any, start: str | None, end: str) -> Any:
         self.step(end)
         module = self.session.run(module, start=start, end=end, what=_WHAT[end])
@@ -202,9 +188,10 @@ class Pipeline:
         from iree.compiler import ir
 
         with module.context:
-            target = self.profile.device_target(half=_has_half(module))
-            module.attributes["hal.device.targets"] = ir.Attribute.parse(f"[{target}]")
-            module.attributes["stream.resources"] = ir.Attribute.parse(self.profile.resource_config())
+            targets = self.plan.device_targets(half=_has_half(module))
+            module.attributes["hal.device.targets"] = ir.Attribute.parse(targets)
+            if (resources := self.plan.resource_config()) is not None:
+                module.attributes["stream.resources"] = ir.Attribute.parse(resources)
 
     def _dump(self, module: Any, phase: str) -> None:
         if self.dump_phases is not None:
@@ -214,8 +201,13 @@ class Pipeline:
     def _dump_wgsl(self) -> None:
         if self.dump_wgsl is not None:
             for item in self.kernels:
-                name = "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in item.symbol)
-                write_file(self.dump_wgsl / f"{name}.wgsl", item.file.shader_modules[0].text().encode())
+                path = self.dump_wgsl / f"{_file_name(item.symbol)}.wgsl"
+                write_file(path, item.file.shader_modules[0].text().encode())
+
+    def _dump_wasm(self, libraries: Mapping[str, bytes]) -> None:
+        if self.dump_wasm is not None:
+            for symbol, data in libraries.items():
+                write_file(self.dump_wasm / f"{_file_name(symbol)}.wasm", data)
 
 
 def module_text(module: Any) -> str:
@@ -226,10 +218,11 @@ def module_text(module: Any) -> str:
     return str(module.get_asm())
 
 
-def check_phase(name: str) -> None:
+def check_phase(name: str, plan: Plan) -> None:
     """Raises `UsageError` with the phases there are."""
-    if name not in PHASES:
-        raise UsageError(f"unknown phase {name!r}; there are {', '.join(PHASES)}")
+    if name not in plan.phases:
+        where = f" in the execution model {plan.execution_model}" if name in PHASES else ""
+        raise UsageError(f"unknown phase {name!r}{where}; there are {', '.join(plan.phases)}")
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -245,9 +238,8 @@ def write_file(path: Path, data: bytes) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def session_flags(profile: Profile, flags: Sequence[str]) -> list[str]:
-    """All session flags of a compile, the caller's last."""
-    return [*FLAGS, *schedules.preprocessing_flags(profile), *flags]
+def _file_name(symbol: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in symbol)
 
 
 def _has_half(module: Any) -> bool:

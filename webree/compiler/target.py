@@ -1,9 +1,8 @@
-"""Target profiles: what a compiled module may ask of a WebGPU device, as frozen data.
+"""WebGPU's profiles: what a compiled module may ask of a WebGPU device, as frozen data.
 
-Enters: a target name and a profile name. Leaves: a `Profile`, and from it the attributes that make MLIR's passes plan
-within its limits: a device target (what kernels may do) and a resource configuration (how buffers may be laid out).
-The stock compiler knows no WebGPU device, so the device target is spelled as a Vulkan one whose executables have our
-format; pipeline.py gives the device its own name once the compiler no longer checks it.
+Enters: a profile. Leaves: the attributes that make MLIR's passes plan within its limits: an executable target (what
+kernels may do) and a resource configuration (how buffers may be laid out). The stock compiler knows no WebGPU code
+generator, so the executable target is spelled as a Vulkan one with our format.
 Limits: https://www.w3.org/TR/webgpu/#limits
 """
 
@@ -11,9 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from webree.errors import UsageError
-
-__all__ = ["DEVICE_ID", "EXECUTABLE_FORMAT", "PROFILES", "TARGETS", "Limits", "Profile", "find_profile"]
+__all__ = ["DEVICE_ID", "EXECUTABLE_FORMAT", "PROFILES", "Limits", "Profile"]
 
 EXECUTABLE_FORMAT = "webgpu-wgsl-fb"
 DEVICE_ID = "webgpu"
@@ -61,8 +58,8 @@ class Profile:
     software: bool = False
     subgroup_size: int = 32
 
-    def device_target(self, *, half: bool = False) -> str:
-        """MLIR text of the device target for `hal.device.targets`.
+    def executable_target(self, *, half: bool = False) -> str:
+        """MLIR text of the executable target.
 
         `half` keeps f16 in kernels for modules that have it: without, the passes lay f16 buffers out as f32. Where
         the profile has no f16, the translator computes it as f32. The passes cannot store i16 and bf16 beside it.
@@ -81,10 +78,7 @@ class Profile:
             f"max_workgroup_memory_bytes = {limits.max_compute_workgroup_storage_size}, "
             f"max_workgroup_counts = [{counts}]>>"
         )
-        executable = (
-            f'#hal.executable.target<"vulkan-spirv", "{EXECUTABLE_FORMAT}", {{iree_codegen.target_info = {gpu}}}>'
-        )
-        return f'#hal.device.target<"vulkan", [{executable}]>'
+        return f'#hal.executable.target<"vulkan-spirv", "{EXECUTABLE_FORMAT}", {{iree_codegen.target_info = {gpu}}}>'
 
     def resource_config(self) -> str:
         """MLIR text of the resource configuration for `stream.resources`.
@@ -107,19 +101,3 @@ PROFILES: tuple[Profile, ...] = (
     Profile("webgpu", "any WebGPU device: the standard's default limits, no optional features"),
     Profile("webgpu-software", "the same limits, kernels shaped for SwiftShader and lavapipe", software=True),
 )
-
-TARGETS: dict[str, str] = {"webgpu": "WGSL kernels for WebGPU, natively and in the browser"}
-
-
-def find_profile(target: str, profile: str) -> Profile:
-    """The profile of a target by name. Raises `UsageError` with the names there are."""
-    if target not in TARGETS:
-        raise UsageError(f"unknown target {target!r}; there is {_listed(TARGETS)}")
-    for candidate in PROFILES:
-        if candidate.name == profile:
-            return candidate
-    raise UsageError(f"unknown profile {profile!r}; there are {_listed([known.name for known in PROFILES])}")
-
-
-def _listed(names: dict[str, str] | list[str]) -> str:
-    return ", ".join(names)
