@@ -77,7 +77,9 @@ def test_wgsl_of_chosen_kernels(module_path: Path, capsys: pytest.CaptureFixture
 def test_text(module_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = dump([str(module_path), "--wgsl"], capsys)
     assert "affine(" in text
-    assert "kernels: 2 for 2 dispatches (profile: webgpu)" in text
+    assert "\nkernels for webgpu: 2 for 2 dispatches, " in text
+    assert " bytes in 2 executables (profile: webgpu)\n" in text
+    assert "\nexecution model: async-internal\n" in text
     assert text.count("@compute") == 2
     assert "dynamic" in text  # the work of the kernel over ?x5 is not known before the call
 

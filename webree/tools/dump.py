@@ -1,8 +1,8 @@
 """`webree dump`: show what is inside a module, without a device and without running it.
 
 Enters: a module file (a model file is compiled first). Leaves: its functions with their signatures, its memory, the
-kernels and what they need of a device, as text or JSON; on request every kernel's WGSL, and the host program's
-bytecode as a listing.
+kernels for each target and what they need of a device, as text or JSON; on request every kernel's WGSL, and the host
+program's bytecode as a listing.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from webree.module.executable import ExecutableFile, read_executable
+from webree.module.executable import ExecutableFile
 from webree.module.isa import IMPORT_BIT, decode
 from webree.module.reader import ModuleFile
-from webree.module.source import ByteSource
 from webree.module.verifier import verify
 from webree.signature import parse_signature
 from webree.tools.compile import add_compile_arguments, add_target_argument, parse_dims
+from webree.tools.dump_kernels import Executable, executables, execution_model, webgpu_files
 from webree.tools.model_cache import module_file, open_module
 
-__all__ = ["EXAMPLES", "add_arguments", "describe", "executables", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "describe", "run"]
 
 EXAMPLES = """\
 examples:
@@ -34,9 +34,12 @@ examples:
   webree dump model.vmfb --json          for programs
 """
 
-_EXECUTABLE_MAGIC = b"WGS1"
 _INTERNAL_EXPORTS = ("__init", "__deinit", "__notify")
-_DISPATCH_CALLS = ("hal.command_buffer.dispatch", "hal.command_buffer.dispatch.indirect")
+_DISPATCH_CALLS = (
+    "hal.command_buffer.dispatch",
+    "hal.command_buffer.dispatch.indirect",
+    "hal_loader.executable.dispatch",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,22 +76,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def executables(module: ModuleFile) -> Iterator[tuple[ByteSource, ExecutableFile]]:
-    """The WebGPU executables among a module's constants."""
-    for segment in module.rodata:
-        if segment.size >= len(_EXECUTABLE_MAGIC) and bytes(segment.read(0, 4)) == _EXECUTABLE_MAGIC:
-            yield segment, read_executable(segment)
-
-
 def describe(module: ModuleFile) -> dict[str, Any]:
     """Everything `--json` prints except WGSL and bytecode: numbers are bytes where the name does not say otherwise."""
     found = list(executables(module))
-    code_bytes = sum(segment.size for segment, _ in found)
+    files = [item.webgpu for item in found if item.webgpu is not None]
+    code_bytes = sum(item.byte_size for item in found)
+    functions = [_function(module, export.name, export.ordinal) for export in _public(module)]
     return {
         "name": module.name,
         "byte_size": module.byte_size,
         "bytecode_version": f"{module.bytecode_version >> 16}.{module.bytecode_version & 0xFFFF}",
-        "functions": [_function(module, export.name, export.ordinal) for export in _public(module)],
+        "execution_model": execution_model(module, any(function["asynchronous"] for function in functions)),
+        "functions": functions,
         "memory": {
             "constants": sum(segment.size for segment in module.rodata) - code_bytes,
             "executables": code_bytes,
@@ -96,11 +95,12 @@ def describe(module: ModuleFile) -> dict[str, Any]:
             "global_bytes": module.global_byte_count,
             "global_references": module.global_ref_count,
         },
-        "profiles": sorted({file.profile for _, file in found}),
-        "required_limits": _required_limits(file for _, file in found),
-        "required_features": sorted({name for _, file in found for name in file.required_features}),
+        "executables": _by_target(found),
+        "profiles": sorted({file.profile for file in files}),
+        "required_limits": _required_limits(files),
+        "required_features": sorted({name for file in files for name in file.required_features}),
         "dispatch_count": _dispatch_count(module),
-        "kernels": [_kernel(file, index) for _, file in found for index in range(len(file.exports))],
+        "kernels": [{"target": item.target, **kernel} for item in found for kernel in item.kernels],
         "imports": _imports(module),
     }
 
@@ -122,7 +122,15 @@ def _function(module: ModuleFile, name: str, ordinal: int) -> dict[str, Any]:
     }
 
 
-def _required_limits(files: Iterator[ExecutableFile]) -> dict[str, int]:
+def _by_target(found: Sequence[Executable]) -> dict[str, dict[str, int]]:
+    """Target -> how many executables the module has for it, and their bytes."""
+    sizes: dict[str, list[int]] = {}
+    for item in found:
+        sizes.setdefault(item.target, []).append(item.byte_size)
+    return {target: {"count": len(every), "bytes": sum(every)} for target, every in sizes.items()}
+
+
+def _required_limits(files: Sequence[ExecutableFile]) -> dict[str, int]:
     """The strictest of all kernels: the greatest, or for an alignment (`min_…`) the least value."""
     limits: dict[str, int] = {}
     for file in files:
@@ -130,20 +138,6 @@ def _required_limits(files: Iterator[ExecutableFile]) -> dict[str, int]:
             stricter = min if name.startswith("min_") else max
             limits[name] = stricter(limits.get(name, value), value)
     return dict(sorted(limits.items()))
-
-
-def _kernel(file: ExecutableFile, index: int) -> dict[str, Any]:
-    export = file.exports[index]
-    return {
-        "name": export.name,
-        "workgroup_size": list(export.workgroup_size),
-        "constant_count": export.constant_count,
-        "binding_count": len(export.binding_flags),
-        "read_only_bindings": sum(export.binding_read_only),
-        "flops": export.flops,
-        "byte_count": export.byte_count,
-        "wgsl_bytes": file.shader_modules[export.shader_module].wgsl.size,
-    }
 
 
 def _called_imports(module: ModuleFile) -> Counter[str]:
@@ -173,7 +167,7 @@ def _imports(module: ModuleFile) -> list[dict[str, Any]]:
 
 
 def _wgsl(module: ModuleFile, part: str) -> Iterator[tuple[str, str]]:
-    for _, file in executables(module):
+    for file in webgpu_files(module):
         for export in file.exports:
             if part in export.name:
                 yield export.name, file.shader_modules[export.shader_module].text()
@@ -191,6 +185,7 @@ def _listing(module: ModuleFile) -> str:
 def _text(facts: dict[str, Any]) -> Iterator[str]:
     memory = facts["memory"]
     yield f"module {facts['name']}: {facts['byte_size']:,} bytes, bytecode version {facts['bytecode_version']}"
+    yield f"execution model: {facts['execution_model']}"
     yield "\nfunctions"
     for function in facts["functions"]:
         yield f"  {function['signature']}"
@@ -215,23 +210,36 @@ def _text(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _kernels_text(facts: dict[str, Any]) -> Iterator[str]:
-    kernels = facts["kernels"]
-    profiles = ", ".join(facts["profiles"]) or "none"
-    yield f"\nkernels: {len(kernels)} for {facts['dispatch_count']} dispatches (profile: {profiles})"
-    if kernels:
-        yield f"  {'workgroup':>11} {'bindings':>8} {'constants':>9} {'MFLOP':>9} {'MB':>8}  name"
-    for kernel in kernels:
-        size = "x".join(map(str, kernel["workgroup_size"]))
+    dispatches = f"{facts['dispatch_count']} dispatches"
+    if not facts["executables"]:
+        inside = ", kernels are part of the host program" if facts["execution_model"] == "inline-static" else ""
+        yield f"\nkernels: none for {dispatches}{inside}"
+    for target, found in facts["executables"].items():
+        kernels = [kernel for kernel in facts["kernels"] if kernel["target"] == target]
+        profile = f" (profile: {', '.join(facts['profiles'])})" if target == "webgpu" else ""
         yield (
-            f"  {size:>11} {kernel['binding_count']:>8} {kernel['constant_count']:>9} "
-            f"{_millions(kernel['flops']):>9} {_millions(kernel['byte_count']):>8}  {kernel['name']}"
+            f"\nkernels for {target}: {len(kernels)} for {dispatches}, {found['bytes']:,} bytes "
+            f"in {found['count']} executables{profile}"
         )
+        columns = ("MFLOP", "MB") if target == "webgpu" else ("scratch", "")
+        yield f"  {'workgroup':>11} {'bindings':>8} {'constants':>9} {columns[0]:>9} {columns[1]:>8}  name"
+        for kernel in kernels:
+            yield _kernel_row(kernel)
     if facts["required_limits"] or facts["required_features"]:
-        yield "\nneeded of the device"
+        yield "\nneeded of a WebGPU device"
     for name, value in facts["required_limits"].items():
         yield f"  {name:42} {value:>14,}"
     if facts["required_features"]:
         yield f"  features: {', '.join(facts['required_features'])}"
+
+
+def _kernel_row(kernel: dict[str, Any]) -> str:
+    size = "x".join(map(str, kernel["workgroup_size"]))
+    if "flops" in kernel:
+        work = f"{_millions(kernel['flops']):>9} {_millions(kernel['byte_count']):>8}"
+    else:
+        work = f"{kernel['local_memory_bytes']:>9,} {'':8}"
+    return f"  {size:>11} {kernel['binding_count']:>8} {kernel['constant_count']:>9} {work}  {kernel['name']}"
 
 
 def _millions(number: int) -> str:
