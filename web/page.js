@@ -10,12 +10,14 @@ import * as webree from "./webree.js";
 /** @param {string} id  @returns {any} */
 const element = (id) => document.getElementById(id);
 const base = new URL(".", import.meta.url);
+/** Of the page's address: `?device=cpu&threads=2`. */
+const options = new URLSearchParams(location.search);
 
 const STAGES = {
   python: "Starting Python…",
   webree: "Starting webree…",
   module: "Loading the model…",
-  kernels: "Compiling kernels for your GPU…",
+  kernels: "Compiling kernels…",
 };
 
 /** @type {webree.Module | null} */
@@ -34,6 +36,7 @@ function showError(error) {
 function showReady() {
   const kind = module?.adapter.software ? " (computes on the CPU)" : "";
   element("status").textContent = module ? `Ready on ${module.adapter.name}${kind}.` : "";
+  element("device").textContent = module ? `${module.adapter.description}. ${module.deviceReason}.` : "";
 }
 
 /** @param {{stage: string, loaded: number, total: number}} progress */
@@ -53,7 +56,8 @@ async function choose(entry) {
   for (const id of ["ask-file", "ask-function", "answer"]) element(id).hidden = true;
   await module?.close();
   module = null;
-  const loaded = await webree.load(new URL(entry.module, base), { onProgress: showProgress });
+  const device = options.get("device") ?? undefined;
+  const loaded = await webree.load(new URL(entry.module, base), { onProgress: showProgress, device });
   if (entry.program.length) await loaded.useProgram(entry.program.map((path) => new URL(path, base)));
   if (mine !== choice) {
     await loaded.close();
@@ -167,6 +171,7 @@ function onDrop(event) {
 }
 
 async function main() {
+  webree.configure({ threads: Number(options.get("threads") ?? 0) });
   const response = await fetch(new URL("site.json", base));
   if (!response.ok) throw new Error("site.json is missing: make this site with `webree bundle`");
   /** @type {{models: ModelEntry[]}} */

@@ -1,4 +1,4 @@
-/** webree on a web page: run compiled models on WebGPU, with Python in a worker. */
+/** webree on a web page: run compiled models on WebGPU or the CPU, with Python in a worker. */
 
 export type TypedArray =
   | Int8Array
@@ -49,6 +49,8 @@ export interface Progress {
 }
 
 export interface Adapter {
+  /** webgpu or cpu. */
+  driver: string;
   name: string;
   description: string;
   /** It computes on the CPU. */
@@ -57,16 +59,18 @@ export interface Adapter {
   features: string[];
 }
 
-/** A model on the GPU. */
+/** A model on a device. */
 export class Module {
   readonly name: string;
   readonly functions: Record<string, FunctionSignature>;
-  readonly adapter: { name: string; software: boolean };
+  readonly adapter: Pick<Adapter, "driver" | "name" | "description" | "software">;
+  /** Why that one was taken, for people. */
+  readonly deviceReason: string;
   /** ms that loading took in the worker. */
   readonly loadTimeMs: number;
   /** ms that the last call took in the worker. */
   readonly callTimeMs: number;
-  /** Call a function. Throws `WebreeError` of kind InvocationError for wrong inputs, DeviceError if the GPU fails. */
+  /** Call a function. Throws `WebreeError` of kind InvocationError for wrong inputs, DeviceError if the device fails. */
   call(name: string, inputs: Input[]): Promise<(Tensor | number)[]>;
   /**
    * Give the module the Python program around it (what makes inputs of a file, and an answer of outputs): URLs of
@@ -76,7 +80,7 @@ export class Module {
   useProgram(urls: (string | URL)[]): Promise<void>;
   /** What the program says about a file; only what it reads of the file is read. */
   answer(file: Blob, name?: string): Promise<{ answer: unknown; timeMs: number }>;
-  /** Free its GPU memory. */
+  /** Free its memory on the device. */
   close(): Promise<void>;
 }
 
@@ -102,6 +106,8 @@ export function configure(options: {
   wheelUrl?: string;
   /** false: as in a browser without JSPI. */
   jspi?: boolean;
+  /** Threads of the CPU device; without it as many as the machine has. One where the page is not cross-origin isolated. */
+  threads?: number;
 }): void;
 
 /** Start Python in the worker now, so that the first load is faster. */
@@ -112,6 +118,8 @@ export function load(
   source: string | URL | ArrayBuffer | Uint8Array | Blob,
   options?: {
     onProgress?: (progress: Progress) => void;
+    /** auto (the best that the module has code for), webgpu, cpu, or a part of an adapter's name. */
+    device?: string;
     /** Files with weights that were kept out of the module: a URL, or a mapping from parameter scope to URL. */
     parameters?: string | Record<string, string>;
   },

@@ -1,5 +1,5 @@
 /**
- * webree on a web page: run compiled models on WebGPU, with Python in a worker.
+ * webree on a web page: run compiled models on WebGPU or the CPU, with Python in a worker.
  *
  *     import * as webree from "./webree.js";
  *     const model = await webree.load("model.vmfb", { onProgress: ({ stage, loaded, total }) => … });
@@ -28,6 +28,7 @@ const settings = {
   pyodideUrl: new URL("pyodide/", import.meta.url).href,
   wheelUrl: "",
   jspi: true,
+  threads: 0,
 };
 
 /** A worker with Python in it, and the requests it has not answered yet. */
@@ -42,7 +43,7 @@ class Runtime {
     this.worker.onmessage = ({ data }) => this.receive(data);
     this.worker.onerror = (event) => this.fail(event.message || "the worker could not be loaded");
     this.ready = wheelUrl().then((url) =>
-      this.ask("start", { pyodideUrl: settings.pyodideUrl, wheelUrl: url, jspi: settings.jspi }),
+      this.ask("start", { ...settings, wheelUrl: url }),
     );
   }
 
@@ -99,18 +100,19 @@ export async function start(/** @type {{onProgress?: OnProgress}} */ { onProgres
   await listening(onProgress, () => runtime().ready);
 }
 
-/** A model on the GPU. */
+/** A model on a device. */
 export class Module {
   /** @type {Runtime} */ #runtime;
   /** @type {number} */ #number;
 
   /** @param {Runtime} owner  @param {any} description */
-  constructor(owner, { module, name, functions, adapter, timeMs }) {
+  constructor(owner, { module, name, functions, adapter, deviceReason, timeMs }) {
     this.#runtime = owner;
     this.#number = module;
     this.name = name;
     this.functions = functions;
     this.adapter = adapter;
+    this.deviceReason = deviceReason;
     this.loadTimeMs = timeMs;
     this.callTimeMs = NaN;
   }
@@ -144,7 +146,7 @@ export class Module {
 /** Load a module from a URL, a buffer or a file, and make it ready to be called. */
 export async function load(
   /** @type {string | URL | ArrayBuffer | Uint8Array | Blob} */ source,
-  /** @type {{onProgress?: OnProgress, parameters?: any}} */ { onProgress, parameters } = {},
+  /** @type {{onProgress?: OnProgress, device?: string, parameters?: any}} */ { onProgress, device, parameters } = {},
 ) {
   let from = source;
   if (source instanceof Blob) from = await source.arrayBuffer();
@@ -152,7 +154,8 @@ export async function load(
   return listening(onProgress, async () => {
     const owner = runtime();
     await owner.ready;
-    return new Module(owner, await owner.ask("load", { source: from, parameters: parameters ?? undefined }));
+    const wanted = { source: from, device: device ?? "auto", parameters: parameters ?? undefined };
+    return new Module(owner, await owner.ask("load", wanted));
   });
 }
 

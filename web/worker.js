@@ -6,7 +6,7 @@
  * webree/browser/page.py inside the wheel.
  */
 
-/** @typedef {{pyodideUrl: string, wheelUrl: string, jspi?: boolean}} StartOptions */
+/** @typedef {{pyodideUrl: string, wheelUrl: string, jspi?: boolean, threads?: number}} StartOptions */
 
 /** @type {Promise<any> | null} */
 let started = null;
@@ -17,7 +17,7 @@ function report(stage, loaded = 0, total = 0) {
 }
 
 /** @param {StartOptions} options */
-async function start({ pyodideUrl, wheelUrl, jspi = true }) {
+async function start({ pyodideUrl, wheelUrl, jspi = true, threads = 0 }) {
   if (!jspi) {
     // Pyodide looks for these; without them it runs as in a browser that has no JSPI.
     delete (/** @type {any} */ (WebAssembly).Suspending);
@@ -25,7 +25,8 @@ async function start({ pyodideUrl, wheelUrl, jspi = true }) {
   }
   report("python");
   const { loadPyodide } = await import(new URL("pyodide.mjs", pyodideUrl).href);
-  const pyodide = await loadPyodide({ indexURL: pyodideUrl, packages: [] });
+  const env = threads ? { WEBREE_CPU_THREADS: String(threads) } : {};
+  const pyodide = await loadPyodide({ indexURL: pyodideUrl, packages: [], env });
   report("webree");
   await pyodide.loadPackage(wheelUrl, { checkIntegrity: false, messageCallback: () => {} });
   const page = pyodide.pyimport("webree.browser.page");

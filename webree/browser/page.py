@@ -77,6 +77,7 @@ async def _load(arguments: Any) -> dict[str, object]:
     start = time.perf_counter()
     module = await webree.load_async(
         arguments.source,
+        device=getattr(arguments, "device", None) or "auto",
         parameters=_parameters(arguments),
         progress=_report_fetching,
     )
@@ -86,7 +87,8 @@ async def _load(arguments: Any) -> dict[str, object]:
         "module": number,
         "name": module.name,
         "functions": {name: _signature(function.signature) for name, function in module.functions.items()},
-        "adapter": {"name": module.device.info.name, "software": module.device.info.software},
+        "adapter": _adapter(module.device.info),
+        "deviceReason": module.device_reason,
         "timeMs": 1000 * (time.perf_counter() - start),
     }
 
@@ -149,15 +151,13 @@ async def _close(arguments: Any) -> None:
 async def _devices(_: Any) -> list[dict[str, object]]:
     """Adapters, the best first."""
     return [
-        {
-            "name": info.name,
-            "description": info.description,
-            "software": info.software,
-            "limits": dict(info.limits),
-            "features": sorted(info.features),
-        }
+        {**_adapter(info), "limits": dict(info.limits), "features": sorted(info.features)}
         for info in await webree.devices_async()
     ]
+
+
+def _adapter(info: Any) -> dict[str, object]:
+    return {name: getattr(info, name) for name in ("driver", "name", "description", "software")}
 
 
 async def _python(arguments: Any) -> Any:

@@ -53,12 +53,12 @@ import * as webree from "/webree.js";
 const modules = new Map();
 globalThis.webree = {
     ...webree,
-    async loadHere(url, parameters) {
-        const module = await webree.load(url, {parameters: parameters ?? undefined});
+    async loadHere(url, device, parameters) {
+        const module = await webree.load(url, {device, parameters: parameters ?? undefined});
         const number = modules.size + 1;
         modules.set(number, module);
-        const {name, functions, adapter, loadTimeMs} = module;
-        return {number, name, functions, adapter, loadTimeMs};
+        const {name, functions, adapter, deviceReason, loadTimeMs} = module;
+        return {number, name, functions, adapter, deviceReason, loadTimeMs};
     },
     async callHere(number, name, inputs) {
         const module = modules.get(number);
@@ -77,6 +77,8 @@ class BrowserModule:
         name: the module's name.
         functions: name -> description of the function (`text`, `inputs`, `outputs`; see web/webree.d.ts).
         adapter: name of the adapter in the browser.
+        description: its description.
+        device_reason: why it was taken.
         software: whether that adapter computes on the CPU.
         load_ms: how long loading took in the worker, the fetch from this machine included.
         call_ms: how long the last call took in the worker, the read-back included.
@@ -88,6 +90,8 @@ class BrowserModule:
         self.name: str = description["name"]
         self.functions: Mapping[str, Any] = description["functions"]
         self.adapter: str = description["adapter"]["name"]
+        self.description: str = description["adapter"]["description"]
+        self.device_reason: str = description["deviceReason"]
         self.software: bool = description["adapter"]["software"]
         self.load_ms: float = description["loadTimeMs"]
         self.call_ms = 0.0
@@ -137,7 +141,10 @@ def find_chromium(chosen: str | None = None) -> str:
 def chromium_flags(adapter: str = "auto") -> list[str]:
     """Command-line flags of Chromium: WebGPU on, background traffic off.
 
-    `adapter`: "auto" leaves the choice to Chromium (without a GPU that is SwiftShader), "swiftshader" forces it."""
+    `adapter`: "auto" leaves the choice to Chromium (without a GPU that is SwiftShader), "swiftshader" forces it, "none"
+    switches WebGPU off."""
+    if adapter == "none":
+        return ["--no-sandbox", "--disable-features=WebGPU,WebGPUService", *BACKGROUND_OFF]
     flags = ["--no-sandbox", "--enable-unsafe-webgpu", *BACKGROUND_OFF]
     if adapter != "auto":
         flags.append(f"--use-webgpu-adapter={adapter}")
@@ -146,6 +153,9 @@ def chromium_flags(adapter: str = "auto") -> list[str]:
 
 class BrowserSession:
     """Chromium with one page, whose worker has Python with webree imported. A context manager.
+
+    `adapter`: see `chromium_flags`. `isolated`: False serves the page without the headers that allow shared memory, and
+    so threads. `threads`: of the CPU device; 0 leaves it as many as the machine has.
 
     Attributes:
         server: its web server; `server.files` may be added to.
@@ -157,13 +167,16 @@ class BrowserSession:
         *,
         adapter: str = "auto",
         jspi: bool = True,
+        isolated: bool = True,
+        threads: int = 0,
         pyodide: Path | None = None,
         chromium: str | None = None,
     ) -> None:
         self._pyodide = pyodide_folder(pyodide)
         self._chromium = find_chromium(chromium)
         self._adapter = adapter
-        self._jspi = jspi
+        self._options = {"jspi": jspi, "threads": threads}
+        self._isolated = isolated
         self._count = 0
         self._browser: Any = None
         self._cleanup = ExitStack()
@@ -181,7 +194,7 @@ class BrowserSession:
             folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="webree-")))
             wheel = runtime_wheel(folder)
             mounts = {"/": web_folder(), "/pyodide/": self._pyodide, f"/{wheel.name}": wheel}
-            self.server = self._cleanup.enter_context(SiteServer(mounts))
+            self.server = self._cleanup.enter_context(SiteServer(mounts, isolated=self._isolated))
             playwright = self._cleanup.enter_context(_shared_playwright(sync_playwright))
             self._browser = playwright.chromium.launch(
                 executable_path=self._chromium, headless=True, args=chromium_flags(self._adapter)
@@ -206,7 +219,7 @@ class BrowserSession:
         self.page.wait_for_function("globalThis.webree !== undefined")
         self.page.evaluate(
             "options => { webree.configure(options); }",
-            {"wheelUrl": f"{self.server.url}{wheel}", "jspi": self._jspi},
+            {"wheelUrl": f"{self.server.url}{wheel}", **self._options},
         )
 
     def close(self) -> None:
@@ -236,7 +249,7 @@ class BrowserSession:
         Raises what was raised there: webree's errors as themselves, all others as `BrowserError`."""
         return self.ask("runPython", code, inputs)
 
-    def load(self, source: Path | bytes | memoryview, parameters: Any = None) -> BrowserModule:
+    def load(self, source: Path | bytes | memoryview, parameters: Any = None, *, device: str = "auto") -> BrowserModule:
         """Load a module in the browser. Raises what `webree.load` raises."""
         if isinstance(source, Path):
             try:
@@ -249,7 +262,7 @@ class BrowserSession:
         name = f"module-{self._count}.vmfb"
         url = self.serve(name, source)
         try:
-            return BrowserModule(self, self.ask("loadHere", url, parameters))
+            return BrowserModule(self, self.ask("loadHere", url, device, parameters))
         finally:
             del self.server.files[f"/{name}"]
 

@@ -37,9 +37,13 @@ MIME_TYPES: Mapping[str, str] = {
     ".txt": "text/plain; charset=utf-8",
 }
 
-HEADERS: Mapping[str, str] = {
+ISOLATION: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
+}
+"""What lets a page share memory between threads (`crossOriginIsolated`)."""
+
+HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
@@ -57,15 +61,17 @@ class SiteServer:
         files: URL path -> bytes in memory; looked at before the mounts.
         posted: URL path -> body of the last POST there. Paths must be listed in `accepts` first.
         requests: how many requests came in, by path.
+        headers: sent with every answer; `isolated` adds those of `ISOLATION`.
     """
 
-    def __init__(self, mounts: Mapping[str, Path], *, port: int = 0, quiet: bool = True) -> None:
+    def __init__(self, mounts: Mapping[str, Path], *, port: int = 0, quiet: bool = True, isolated: bool = True) -> None:
         self.mounts = {prefix: Path(root).resolve() for prefix, root in mounts.items()}
         self.files: dict[str, bytes | memoryview] = {}
         self.posted: dict[str, bytes] = {}
         self.accepts: set[str] = set()
         self.requests: dict[str, int] = {}
         self.quiet = quiet
+        self.headers = {**HEADERS, **(ISOLATION if isolated else {})}
         try:
             self._http = _Server(("127.0.0.1", port), _Handler)
         except OSError as error:
@@ -185,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", MIME_TYPES.get(suffix, "application/octet-stream"))
         self.send_header("Content-Length", str(byte_length))
-        for name, value in HEADERS.items():
+        for name, value in self.server.site.headers.items():
             self.send_header(name, value)
         self.end_headers()
 
