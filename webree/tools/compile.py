@@ -14,7 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from webree.compiler.target import PROFILES, TARGETS
+from webree.compiler.plan import TARGETS
+from webree.compiler.target import PROFILES
 from webree.errors import UsageError, WebreeError
 from webree.tools.progress import Progress
 
