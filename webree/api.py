@@ -8,12 +8,12 @@ in the browser it stays in JavaScript's memory.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from webree.device_choice import DeviceName, choose_device, list_devices
-from webree.errors import CompileError, DeviceError, ModuleError, StatusCode, UsageError, WebreeError
-from webree.hal.device import AdapterInfo, Device
+from webree.device_choice import DeviceName, list_devices
+from webree.errors import CompileError, ModuleError, StatusCode, UsageError
+from webree.hal.device import AdapterInfo
 from webree.hal.registry import IN_BROWSER
 from webree.module.source import ByteSource, MemorySource
 from webree.module_api import Module
@@ -21,15 +21,9 @@ from webree.signature import parse_signature
 from webree.waiting import Suspendable, run_async, run_sync
 
 if TYPE_CHECKING:
-    from webree.module.reader import ModuleFile
     from webree.parameters.archive import Parameters
-    from webree.vm.context import Context
-    from webree.vm.modules.hal import HalModule
-    from webree.vm.native import NativeModule
 
 __all__ = ["devices", "devices_async", "load", "load_async"]
-
-_KNOWN_MODULES = {"hal", "io_parameters", "check"}
 
 Progress = Callable[[int, int], None]
 
@@ -149,7 +143,10 @@ def _download(url: str) -> bytes:
 def _load(
     source: Any, device: DeviceName, parameters: Parameters | None, progress: Progress | None
 ) -> Suspendable[Module]:
+    from webree.instantiate import choose_for, instantiate
     from webree.module.reader import read_module
+    from webree.module.verifier import verify
+    from webree.needs import find_needs
 
     data, name = yield from _open_source(source, progress)
     try:
@@ -163,8 +160,10 @@ def _load(
             for export in file.exports
             if 0 <= export.ordinal < len(file.signatures) and _is_callable(export.name)
         }
-        chosen = yield from choose_device(device)
-        context = yield from _instantiate(file, chosen.device, parameters)
+        verified = verify(file)
+        needs = find_needs(verified)
+        chosen = yield from choose_for(needs, device)
+        context = yield from instantiate(verified, needs, chosen.device, parameters)
     except ModuleError as error:
         if not name:
             raise
@@ -174,64 +173,3 @@ def _load(
 
 def _is_callable(name: str) -> bool:
     return name not in ("__init", "__deinit", "__notify")
-
-
-def _instantiate(file: ModuleFile, device: Device, parameters: Parameters | None) -> Suspendable[Context]:
-    from webree.vm.context import Context
-    from webree.vm.modules.hal import HalModule
-
-    hal = HalModule([device])
-    try:
-        context = yield from Context.create(file, [hal, *_other_modules(file, parameters)])
-    except DeviceError:  # of the device itself: a limit that it lacks, a shader that it rejects
-        raise
-    except WebreeError as error:
-        if error.status in (StatusCode.INCOMPATIBLE, StatusCode.UNAVAILABLE) and hal.queries:
-            raise DeviceError(_explain(hal, device), status=StatusCode.INCOMPATIBLE) from error
-        raise
-    kernels = device.ready()
-    if kernels is not None:
-        try:
-            yield kernels
-        except BaseException:
-            yield from context.close()
-            raise
-    return context
-
-
-def _other_modules(file: ModuleFile, parameters: Parameters | None) -> Sequence[NativeModule]:
-    """Modules beyond `hal` that the program imports from. Raises `ModuleError` for those that nobody has."""
-    wanted = {imported.module for imported in file.imports if not imported.optional}
-    if unknown := sorted(wanted - _KNOWN_MODULES):
-        raise ModuleError(
-            f"the module calls {', '.join(unknown)}, which this runtime does not have: it was compiled to run without "
-            "a GPU. Compile the model with: webree compile MODEL --target webgpu",
-            status=StatusCode.INCOMPATIBLE,
-        )
-    if parameters is not None and "io_parameters" not in wanted:
-        raise UsageError("parameters were passed, but all weights of this module are inside it")
-    wanted = {imported.module for imported in file.imports}
-    modules: list[NativeModule] = []
-    if "io_parameters" in wanted:
-        from webree.parameters.archive import open_parameters
-        from webree.vm.modules.io_parameters import IoParametersModule
-
-        modules.append(IoParametersModule(open_parameters(parameters)))
-    if "check" in wanted:
-        from webree.vm.modules.check import CheckModule
-
-        modules.append(CheckModule())
-    return modules
-
-
-def _explain(hal: HalModule, device: Device) -> str:
-    """What the program asked for in vain while it looked for a device."""
-    ids = [key for category, key in hal.queries if category == "hal.device.id"]
-    formats = [key for category, key in hal.queries if category == "hal.executable.format"]
-    asked = " or ".join(repr(name) for name in dict.fromkeys(ids)) or "any device"
-    kernels = f" with kernels in format {' or '.join(dict.fromkeys(formats))}" if formats else ""
-    return (
-        f"the module was compiled for device {asked}{kernels}; this device is {device.id!r} and takes "
-        f"{', '.join(device.executable_formats)}. Compile the model for it with: webree compile MODEL --target "
-        f"{device.id}"
-    )

@@ -86,11 +86,11 @@ class Context:
                 _check_hook(self._hooks[hook], letters)
 
     @classmethod
-    def create(cls, module: ModuleFile, natives: Sequence[NativeModule]) -> Suspendable[Context]:
-        """Verify `module`, bind its imports to `natives` and run its initialiser.
+    def create(cls, module: ModuleFile | VerifiedModule, natives: Sequence[NativeModule]) -> Suspendable[Context]:
+        """Verify `module` (unless that is done), bind its imports to `natives` and run its initialiser.
 
         Raises `ModuleError`, and whatever the initialiser raises."""
-        context = cls(verify(module), natives)
+        context = cls(module if isinstance(module, VerifiedModule) else verify(module), natives)
         if "__init" in context._hooks:
             try:
                 yield from context._hooks["__init"].invoke(())
