@@ -110,14 +110,6 @@ def test_invalid_mlir_names_the_place(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "undeclared SSA value" in message
 
 
-def test_no_adapter_says_what_to_install() -> None:
-    done = webree_process(["devices"], VK_ICD_FILENAMES="/nonexistent.json", VK_ADD_DRIVER_FILES="")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith("webree: error: ")
-    assert "mesa-vulkan-drivers" in done.stderr
-
-
 def test_a_fault_of_ours_shows_its_traceback_only_on_request(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

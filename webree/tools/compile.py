@@ -11,39 +11,37 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from webree.compiler.plan import TARGETS
-from webree.compiler.target import PROFILES
+from webree.compiler.plan import EXECUTION_MODELS, PROFILES, TARGETS
 from webree.errors import UsageError, WebreeError
 from webree.tools.progress import Progress
 
 __all__ = ["EXAMPLES", "add_arguments", "add_compile_arguments", "add_target_argument", "parse_dims", "run"]
 
 
-def profiles_text() -> str:
-    """The table of profiles, for `--help`."""
-    return "\n".join(f"  {profile.name:17} {profile.summary}" for profile in PROFILES)
+def _rows(table: Mapping[str, str]) -> str:
+    return "\n".join(f"  {name:17} {summary}" for name, summary in table.items())
 
 
-def targets_text() -> str:
-    """The table of targets, for `--help`."""
-    return "\n".join(f"  {name:17} {summary}" for name, summary in TARGETS.items())
+def _profiles() -> str:
+    """Of every target that has a choice; the first is the default."""
+    chosen = {target: profiles for target, profiles in PROFILES.items() if len(profiles) > 1}
+    return "\n".join(
+        f"profiles of the target {target}:\n{_rows({profile.name: profile.summary for profile in profiles})}"
+        for target, profiles in chosen.items()
+    )
 
 
 EXAMPLES = f"""\
 targets:
-{targets_text()}
+{_rows(TARGETS)}
 
-profiles of WebGPU devices:
-{profiles_text()}
+{_profiles()}
 
 execution models:
-  async-internal    calls return when the results are there (the default; every device)
-  async-external    calls take and give fences, so that several can be in flight; every device
-  inline-static     kernels are part of the host program; needs no device (target vmvx)
-  inline-dynamic    the host program calls kernels itself; needs no device (targets cpu, vmvx)
+{_rows(EXECUTION_MODELS)}
 
 examples:
   webree compile model.onnx -o model.vmfb
@@ -72,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--execution-model",
         default="async-internal",
-        metavar="MODEL",
-        help="how the program meets its host: async-internal (default), async-external, inline-static, inline-dynamic",
+        metavar="NAME",
+        help="how calls wait and where kernels run, see below (default: async-internal)",
     )
     parser.add_argument(
         "--input-format", default="auto", metavar="NAME", help="onnx or mlir (default: look at the file)"
@@ -86,6 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dump-phases", metavar="DIR", type=Path, help="write every phase's MLIR into this folder")
     parser.add_argument("--dump-wgsl", metavar="DIR", type=Path, help="write every kernel's WGSL into this folder")
+    parser.add_argument(
+        "--dump-wasm", metavar="DIR", type=Path, help="write every WebAssembly library into this folder"
+    )
     parser.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, help="show what is being done (default: on a terminal)"
     )
@@ -107,7 +108,9 @@ def add_target_argument(parser: argparse.ArgumentParser) -> None:
 def add_compile_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that `run`, `benchmark` and `compile` share, as they compile model files too."""
     parser.add_argument(
-        "--profile", metavar="NAME", help="the class of devices to compile for (`webree compile --help` lists them)"
+        "--profile",
+        metavar="NAME",
+        help="the class of devices to compile for (`webree compile --help` lists them); one for each target",
     )
     parser.add_argument(
         "--dim",
@@ -143,9 +146,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     from webree.compiler.api import compile
 
-    model_option = (
-        {} if arguments.execution_model == "async-internal" else {"execution_model": arguments.execution_model}
-    )
     show = sys.stderr.isatty() if arguments.progress is None else arguments.progress
     start = time.monotonic()
     with Progress(f"compiling {model.name}", on=show) as progress:
@@ -153,15 +153,16 @@ def run(arguments: argparse.Namespace) -> int:
             model,
             input_format=arguments.input_format,
             target=arguments.target,
-            profile=arguments.profile or "webgpu",
+            execution_model=arguments.execution_model,
+            profile=arguments.profile,
             dims=dims,
             entry_name=arguments.entry_name,
             compile_to=arguments.compile_to,
             dump_phases=arguments.dump_phases,
             dump_wgsl=arguments.dump_wgsl,
+            dump_wasm=arguments.dump_wasm,
             progress=progress,
             flags=arguments.flag,
-            **model_option,
         )
     if str(output) == "-":
         sys.stdout.buffer.write(data)

@@ -1,8 +1,8 @@
 """`webree devices`: list the adapters of every driver, with what they can do, best first.
 
 Enters: nothing, or names of drivers. Leaves: a table, or JSON with all limits and features. A software adapter
-computes on the CPU. A driver that finds nothing, or cannot look, says why; the exit code is 1 if no adapter at all was
-found.
+computes on the CPU. A driver that finds nothing, or cannot look, says why; the exit code is 1 if no adapter at all, or
+none of a driver that was asked for, was found.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ __all__ = ["EXAMPLES", "add_arguments", "list_adapters", "run"]
 
 EXAMPLES = """\
 examples:
-  webree devices                 what there is
+  webree devices                 what there is: GPUs, the CPU by WebAssembly (cpu: wasm), the CPU without (cpu: vmvx)
+  webree devices cpu             the adapters of one driver
   webree devices --verbose       with all limits and features
   webree devices --json          the same for programs
 
@@ -56,7 +57,7 @@ def list_adapters(drivers: list[str]) -> tuple[list[AdapterInfo], dict[str, str]
             reasons[name] = str(error)
             continue
         if not adapters:
-            reasons[name] = f"no adapter found. {INSTALL}"
+            reasons[name] = f"no adapter found. {INSTALL}" if name == "webgpu" else "no adapter found"
         found += adapters
     return found, reasons
 
@@ -74,9 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for info in adapters:
             _print(info, verbose=arguments.verbose)
+    kind = "note" if adapters and not arguments.driver else "error"
     for name, reason in reasons.items():
-        print(f"webree: error: {name}: {reason}", file=sys.stderr)
-    return 0 if adapters else 1
+        print(f"webree: {kind}: {name}: {reason}", file=sys.stderr)
+    return 0 if (adapters and kind == "note") or not reasons else 1
 
 
 def _as_json(info: AdapterInfo) -> dict[str, Any]:
@@ -100,4 +102,5 @@ def _print(info: AdapterInfo, *, verbose: bool) -> None:
     for name in limits:
         print(f"  {name:{width}} {info.limits[name]:>16,}")
     wanted = info.features if verbose else info.features & {"shader-f16", "subgroups", "timestamp-query"}
-    print(f"  features: {', '.join(sorted(wanted)) or 'none beyond the standard'}")
+    if info.driver == "webgpu" or wanted:
+        print(f"  features: {', '.join(sorted(wanted)) or 'none beyond the standard'}")

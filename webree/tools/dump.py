@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
     dims = parse_dims(arguments.dim)
-    path = module_file(arguments.module, target=arguments.target, profile=arguments.profile or "webgpu", dims=dims)
+    path = module_file(arguments.module, target=arguments.target, profile=arguments.profile, dims=dims)
     module = open_module(path)
     verify(module)
     facts = describe(module)

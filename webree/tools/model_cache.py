@@ -34,7 +34,7 @@ def module_file(
     *,
     dims: Mapping[str, int],
     target: str = "webgpu",
-    profile: str = "webgpu",
+    profile: str | None = None,
     show_progress: bool | None = None,
 ) -> Path:
     """The module of `path`: itself, or what it compiles to (a model's file ending says that it is one)."""
@@ -94,7 +94,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webree"
 
 
-def cache_key(path: Path, target: str, profile: str, dims: Mapping[str, int]) -> str:
+def cache_key(path: Path, target: str, profile: str | None, dims: Mapping[str, int]) -> str:
     """A hash of everything that the module depends on: the model and its weight files, options, versions."""
     hasher = hashlib.sha256()
     facts = (_CACHE_VERSION, version(), metadata.version("iree-base-compiler"), target, profile)

@@ -43,7 +43,7 @@ class CompilesFor(NamedTuple):
     """What `webree.compile` is told for a device."""
 
     target: str
-    profile: str
+    profile: str | None = None
 
 
 class Target(Protocol):
@@ -136,8 +136,8 @@ def module_for(
 def _compiles_for(driver: str, name: str, software: bool) -> CompilesFor:
     """The target of an adapter: the CPU driver has one for each of its adapters; others are named as their driver."""
     if driver == "cpu":
-        return CompilesFor("vmvx" if name == "vmvx" else "cpu", "webgpu")
-    return CompilesFor(driver, "webgpu-software" if software else "webgpu")
+        return CompilesFor("vmvx" if name == "vmvx" else "cpu")
+    return CompilesFor(driver, "webgpu-software" if software and driver == "webgpu" else None)
 
 
 # --- In this process --------------------------------------------------------------------------------------------------
