@@ -7,19 +7,20 @@ tensors can go from one module to another; a lost device is never handed out aga
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from webree.errors import DeviceError, StatusCode, UsageError, WebreeError
 from webree.hal.device import AdapterInfo, Device
-from webree.hal.registry import create_driver, driver_names
+from webree.hal.registry import create_driver, driver_formats, driver_names
 from webree.turns import Turns
 from webree.waiting import Suspendable
 
 __all__ = ["Chosen", "DeviceName", "choose_device", "list_devices"]
 
 DeviceName = str | AdapterInfo | Device
-_AUTO_ORDER = ("webgpu",)
+_AUTO_ORDER = ("webgpu", "cpu")
 """Drivers that `auto` tries, in this order, before all others."""
 
 
@@ -46,24 +47,27 @@ def list_devices(driver: str | None = None) -> Suspendable[list[AdapterInfo]]:
             found += yield from create_driver(name).adapters()
         except DeviceError:
             continue
-    return sorted(found, key=lambda adapter: adapter.software)
+    return sorted(found, key=_rank)
 
 
-def choose_device(wanted: DeviceName) -> Suspendable[Chosen]:
-    """The device a user means. Raises `DeviceError` if there is none, with each driver's reason."""
+def choose_device(wanted: DeviceName, formats: Collection[str] | None = None) -> Suspendable[Chosen]:
+    """The device a user means. `formats` are the executable formats that a module has code for (None or none: any
+    device will do). Raises `DeviceError` if there is no such device, with each driver's reason, or if it loads none of
+    the formats, with those that the module has."""
     if isinstance(wanted, Device):
         return Chosen(wanted, "given by the caller")
+    held = frozenset(formats or ())
     turn = yield from _opening.take()
     try:
         if isinstance(wanted, AdapterInfo):
-            return (yield from _open_adapter(wanted, "given by the caller"))
+            return (yield from _open_adapter(_checked(wanted, held), "given by the caller"))
         if not isinstance(wanted, str):
             raise UsageError(
                 f"device must be a name, an adapter of webree.devices() or a device, found a {type(wanted).__name__}"
             )
         if wanted == "auto":
-            return (yield from _choose_auto())
-        return (yield from _choose_named(wanted))
+            return (yield from _choose_auto(held))
+        return (yield from _choose_named(wanted, held))
     finally:
         turn.signal()
 
@@ -73,42 +77,142 @@ def _auto_drivers() -> list[str]:
     return sorted(names, key=lambda name: _AUTO_ORDER.index(name) if name in _AUTO_ORDER else len(_AUTO_ORDER))
 
 
-def _choose_auto() -> Suspendable[Chosen]:
-    """The first hardware adapter; a software adapter if there is nothing else."""
+def _rank(adapter: AdapterInfo) -> int:
+    """Place in the order of `auto`: hardware, WebAssembly on the CPU, software GPUs, VMVX."""
+    if not adapter.software:
+        return 0
+    if adapter.driver != "cpu":
+        return 2
+    return 3 if adapter.name == "vmvx" else 1
+
+
+_KINDS = ("the first hardware adapter", "the CPU device", "a software adapter", "the CPU device's interpreter")
+"""What `_rank` says, for people."""
+_SOFTWARE_GPU = 2
+
+_TARGETS = {"webgpu-wgsl-fb": "webgpu", "system-wasm-wasm_32": "cpu", "vmvx-bytecode-fb": "vmvx"}
+_ADVICE = "A module for every machine: webree compile MODEL --target webgpu,cpu"
+
+
+def _choose_auto(held: frozenset[str]) -> Suspendable[Chosen]:
+    """The first adapter in the order of `_rank` that the module has code for. Drivers that load nothing of it are not
+    even asked."""
     adapters: list[AdapterInfo] = []
     reasons: list[str] = []
+    skipped: list[str] = []
     for name in _auto_drivers():
+        formats = driver_formats(name)
+        if held and formats and held.isdisjoint(formats):
+            skipped.append(name)
+            continue
         try:
-            found = yield from create_driver(name).adapters()
+            driver = create_driver(name)
+            found = yield from driver.adapters()
         except DeviceError as error:
             reasons.append(f"{name}: {error}")
             continue
         if not found:
             reasons.append((yield from _reason_for_none(name)))
+        reasons += [f"{adapter}: {reason}" for adapter, reason in driver.missing().items()]
         adapters += found
-    if not adapters:
-        raise DeviceError(f"no device found. {' '.join(reasons)}", status=StatusCode.NOT_FOUND)
-    best = min(adapters, key=lambda adapter: adapter.software)
-    kind = "no hardware adapter found, the first software adapter" if best.software else "the first hardware adapter"
-    return (yield from _open_adapter(best, f"auto: {kind} of {len(adapters)} adapters"))
+    fitting = [adapter for adapter in adapters if _loads(adapter, held)]
+    if not fitting:
+        raise _nothing_fits(held, adapters, skipped, reasons)
+    best = min(fitting, key=_rank if held else lambda adapter: (adapter.driver == "cpu", _rank(adapter)))
+    return (yield from _open_adapter(best, _auto_reason(best, adapters, held, skipped, reasons)))
 
 
-def _choose_named(wanted: str) -> Suspendable[Chosen]:
+def _auto_reason(
+    best: AdapterInfo, adapters: list[AdapterInfo], held: frozenset[str], skipped: list[str], reasons: list[str]
+) -> str:
+    """Which adapter was taken, why none before it in the order was, and what was passed over."""
+    rank = _rank(best)
+    if not rank:
+        return f"auto: {_KINDS[rank]}"
+    unfit = [adapter for adapter in adapters if not _loads(adapter, held) and _rank(adapter) < rank]
+    passed = [f"{adapter.name}, which the module has no code for" for adapter in unfit]
+    passed += [
+        f"{adapter.name}, a software adapter"
+        for adapter in adapters
+        if _loads(adapter, held) and _rank(adapter) == _SOFTWARE_GPU > rank
+    ]
+    passed += [reason.partition(";")[0].rpartition(":")[0] or reason for reason in reasons]
+    why = f"as the module has no code for {', '.join(skipped)}" if skipped else "as no hardware adapter was found"
+    return f"auto: {_KINDS[rank]}, {why}" + (f" (passed over: {'; '.join(passed)})" if passed else "")
+
+
+def _nothing_fits(
+    held: frozenset[str], adapters: list[AdapterInfo], skipped: list[str], reasons: list[str]
+) -> DeviceError:
+    if not held:
+        return DeviceError(f"no device found. {' '.join(reasons)}", status=StatusCode.NOT_FOUND)
+    there = ", ".join([*(adapter.name for adapter in adapters), *skipped]) or "none"
+    return DeviceError(
+        f"no device runs this module: it has code for {_described(held)}; devices that load other code: {there}. "
+        f"{' '.join([*reasons, _ADVICE])}",
+        status=StatusCode.INCOMPATIBLE if there != "none" else StatusCode.NOT_FOUND,
+    )
+
+
+def _checked(adapter: AdapterInfo, held: frozenset[str]) -> AdapterInfo:
+    """The adapter, if it loads what the module has."""
+    if _loads(adapter, held):
+        return adapter
+    target = next((_TARGETS[format] for format in _formats(adapter) if format in _TARGETS), "webgpu")
+    raise DeviceError(
+        f"the device {adapter.name!r} loads {' or '.join(_formats(adapter))}; the module has code for "
+        f"{_described(held)}. Compile the model for it: webree compile MODEL --target {target}",
+        status=StatusCode.INCOMPATIBLE,
+    )
+
+
+def _loads(adapter: AdapterInfo, held: frozenset[str]) -> bool:
+    formats = _formats(adapter)
+    return not held or not formats or not held.isdisjoint(formats)
+
+
+def _formats(adapter: AdapterInfo) -> tuple[str, ...]:
+    return adapter.executable_formats or driver_formats(adapter.driver)
+
+
+def _described(held: frozenset[str]) -> str:
+    """Formats, with the targets of `webree compile` that make them."""
+    return ", ".join(
+        f"{_TARGETS[format]} ({format})" if format in _TARGETS else format
+        for format in sorted(held, key=lambda format: (format not in _TARGETS, format))
+    )
+
+
+def _choose_named(wanted: str, held: frozenset[str]) -> Suspendable[Chosen]:
     """The driver of that name, or the first adapter with that text in its name."""
     if wanted in driver_names():
-        adapters = yield from create_driver(wanted).adapters()
+        driver = create_driver(wanted)
+        adapters = yield from driver.adapters()
         if not adapters:
             raise DeviceError((yield from _reason_for_none(wanted)), status=StatusCode.NOT_FOUND)
-        return (yield from _open_adapter(adapters[0], f"the first adapter of the {wanted} driver"))
+        fitting = [adapter for adapter in adapters if _loads(adapter, held)] or adapters
+        return (yield from _open_adapter(_checked(fitting[0], held), f"the first adapter of the {wanted} driver"))
     adapters = yield from list_devices()
-    for adapter in adapters:
-        if wanted.lower() in f"{adapter.name} {adapter.description}".lower():
-            return (yield from _open_adapter(adapter, f"the first adapter whose name has {wanted!r}"))
+    text = wanted.lower()
+    named = [adapter for adapter in adapters if adapter.name.lower() == text]
+    named += [adapter for adapter in adapters if text in f"{adapter.name} {adapter.description}".lower()]
+    if named:
+        return (yield from _open_adapter(_checked(named[0], held), f"the first adapter whose name has {wanted!r}"))
+    for name in driver_names():
+        if reason := _missing(name).get(text):
+            raise DeviceError(f"the device {wanted!r}: {reason}", status=StatusCode.UNAVAILABLE)
     raise DeviceError(
         f"no device named {wanted!r}; drivers: {', '.join(driver_names())}; "
         f"adapters: {', '.join(adapter.name for adapter in adapters) or 'none'}",
         status=StatusCode.NOT_FOUND,
     )
+
+
+def _missing(driver: str) -> dict[str, str]:
+    try:
+        return create_driver(driver).missing()
+    except DeviceError:
+        return {}
 
 
 def _reason_for_none(driver: str) -> Suspendable[str]:

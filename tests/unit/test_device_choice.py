@@ -59,7 +59,7 @@ def drivers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("wanted", "name", "reason"),
     [
-        ("auto", "Card", "auto: the first hardware adapter of 4 adapters"),
+        ("auto", "Card", "auto: the first hardware adapter"),
         ("webgpu", "soft one", "the first adapter of the webgpu driver"),
         ("other", "Other", "the first adapter of the other driver"),
         ("card", "Card", "the first adapter whose name has 'card'"),
@@ -75,7 +75,7 @@ def test_names(drivers: Callable[..., None], wanted: str, name: str, reason: str
 def test_auto_takes_software_where_there_is_nothing_else(drivers: Callable[..., None]) -> None:
     drivers(Adapters("webgpu", "*soft"))
     reason = run_sync(choose_device("auto")).reason
-    assert reason == "auto: no hardware adapter found, the first software adapter of 1 adapters"
+    assert reason == "auto: a software adapter, as no hardware adapter was found"
 
 
 def test_no_adapters_gives_each_drivers_reason(drivers: Callable[..., None]) -> None:

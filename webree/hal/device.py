@@ -40,6 +40,7 @@ class AdapterInfo:
         software: True if it computes on the CPU (lavapipe, SwiftShader).
         limits: WebGPU limit names in snake_case -> number.
         features: WebGPU feature names (`shader-f16`, `subgroups`, `timestamp-query`).
+        executable_formats: formats that a device on it loads; empty if the driver does not tell.
     """
 
     driver: str
@@ -48,6 +49,7 @@ class AdapterInfo:
     software: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
     features: frozenset[str] = frozenset()
+    executable_formats: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

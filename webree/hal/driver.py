@@ -28,3 +28,7 @@ class Driver(ABC):
         """Open a device on an adapter (the best if None) with the highest limits and all known features it has.
 
         Raises `DeviceError` that says what to install or which flag to set if there is no adapter."""
+
+    def missing(self) -> dict[str, str]:
+        """Adapters that this machine could have and has not: name -> what to install."""
+        return {}

@@ -16,7 +16,7 @@ from webree.hal.driver import Driver
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["create_driver", "driver_names", "register"]
+__all__ = ["create_driver", "driver_formats", "driver_names", "register"]
 
 _factories: dict[str, Callable[[], Driver]] = {}
 
@@ -25,11 +25,30 @@ IN_BROWSER = sys.platform == "emscripten"
 
 def _webgpu() -> Driver:
     name = "webree.hal_webgpu.browser" if IN_BROWSER else "webree.hal_webgpu.native"
-    driver: Driver = import_module(name).create_driver()
+    try:
+        driver: Driver = import_module(name).create_driver()
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "wgpu":
+            raise
+        raise DeviceError(
+            "the Python package wgpu is not installed: pip install 'webree[native]'", status=StatusCode.UNAVAILABLE
+        ) from error
+    return driver
+
+
+def _cpu() -> Driver:
+    driver: Driver = import_module("webree.hal_local.driver").create_driver()
     return driver
 
 
 _factories["webgpu"] = _webgpu
+_factories["cpu"] = _cpu
+
+_FORMATS = {
+    "webgpu": ("webgpu-wgsl-fb",),
+    "cpu": ("system-wasm-wasm_32", "vmvx-bytecode-fb"),
+}
+"""Executable formats of the built-in drivers' adapters, all together: known without importing a driver."""
 
 
 def register(name: str, factory: Callable[[], Driver]) -> None:
@@ -40,6 +59,11 @@ def register(name: str, factory: Callable[[], Driver]) -> None:
 def driver_names() -> list[str]:
     """Names of all drivers, built in, registered and installed."""
     return sorted({*_factories, *(point.name for point in _entry_points())})
+
+
+def driver_formats(name: str) -> tuple[str, ...]:
+    """Executable formats that adapters of a driver load; empty where only an open device tells."""
+    return _FORMATS.get(name, ()) if name in _factories else ()
 
 
 def create_driver(name: str) -> Driver:
