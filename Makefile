@@ -17,14 +17,14 @@ setup: ## install all that the demo and the tests need, and no more
 	$(SETUP) python adapter chromium node
 
 demo: ## name the types of files with Magika's model, natively and in headless Chromium, and compare
-	$(SETUP) python adapter chromium node
+	$(SETUP) python 'adapter?' 'chromium?' 'node?'
 	@$(VENV)/python demos/magika/demo.py
 
-test: ## run all tests: without a device, natively, in the browser
-	$(SETUP) python adapter chromium node
+test: ## run all tests: without a GPU, natively on WebGPU, in the browser (what this machine lacks is said, and skipped)
+	$(SETUP) python 'adapter?' 'chromium?' 'node?'
 	@$(VENV)/python scripts/run_tests.py
 
-test-unit: ## run the tests that need no device
+test-unit: ## run the tests that need no GPU driver and no browser
 	$(SETUP) python
 	@$(VENV)/python scripts/run_tests.py no-device
 

@@ -1,7 +1,9 @@
 """Set-up: bring this machine to where a make target can run, and do nothing when it already is.
 
-Enters: names of needs (`setup.py python node adapter chromium`). Leaves: a virtual environment in `.venv`, npm packages
-in `node_modules`, a Vulkan adapter and a Chromium on the system; or exit code 1 and one line that says what to install.
+Enters: names of needs (`setup.py python node? adapter? chromium?`). Leaves: a virtual environment in `.venv`, npm
+packages in `node_modules`, a Vulkan adapter and a Chromium on the system; or exit code 1 and one line that says what to
+install. A need with a question mark may stay open: then a line says why, and what goes without it (where CI is set it
+may not: nothing is left out there).
 Standard library only, any Python that can parse it: it runs before anything is installed. Each need is a row of
 `NEEDS`; what was done is stamped with a hash of what it was done from (pyproject.toml, package-lock.json, the drivers
 present), so a second run only compares hashes. The whole output of pip, npm and apt goes to build/setup.log.
@@ -223,6 +225,14 @@ def install_chromium(need: str) -> None:
         raise SetupError(f"No Chromium was found (looked for {', '.join(CHROMIUM_NAMES)}); or set WEBREE_CHROMIUM=PATH")
 
 
+WITHOUT = {
+    "adapter": "nothing runs on WebGPU natively; the CPU device needs no driver",
+    "chromium": "nothing runs in a browser",
+    "node": "nothing runs in a browser",
+    "peers": "nothing runs in a browser",
+}
+"""What goes without a need that may stay open."""
+
 # need: (what is said, folder of the stamp, key, action). In this order, as later ones use earlier ones.
 NEEDS = {
     "python": ("Python packages into .venv (about 1 GB on disk)", VENV, python_key, install_python),
@@ -246,9 +256,11 @@ def fulfilled(need: str) -> bool:
 
 
 def main(names: list[str]) -> int:
+    optional = {name.rstrip("?") for name in names if name.endswith("?")} if not os.environ.get("CI") else set()
+    names = [name.rstrip("?") for name in names]
     unknown = [name for name in names if name not in NEEDS]
     if unknown or not names:
-        say(f"usage: setup.py NEED...   with needs: {', '.join(NEEDS)}")
+        say(f"usage: setup.py NEED[?]...   with needs: {', '.join(NEEDS)}")
         return 2
     todo = [need for need in NEEDS if need in names and not fulfilled(need)]
     for index, need in enumerate(todo, 1):
@@ -258,6 +270,9 @@ def main(names: list[str]) -> int:
         try:
             action(need)
         except SetupError as error:
+            if need in optional:
+                say(f"      left out: {WITHOUT[need]}. {error}")
+                continue
             print(f"setup: {error}", file=sys.stderr, flush=True)
             return 1
         if folder is not None:
