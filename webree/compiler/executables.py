@@ -27,10 +27,9 @@ from webree.module.executable import (
 if TYPE_CHECKING:
     from webree.codegen_wgsl.translate import WgslExport, WgslShader
 
-__all__ = ["Kernels", "dispatch_statistics", "insert_binaries", "translate_executables"]
+__all__ = ["Kernels", "dispatch_statistics", "insert_binaries", "translate_executables", "variants"]
 
 _BINDING = re.compile(r'#hal\.pipeline\.binding<(?P<kind>\w+)(?:, (?:"(?P<flags>[^"]*)"|(?P<flag>\w+)))?>')
-_VARIANT = EXECUTABLE_FORMAT.replace("-", "_")
 _CONSTANTS = re.compile(r"constants = (\d+)")
 _NO_STATISTICS = DispatchStatistics(-1, -1, 0, (), "")
 
@@ -59,7 +58,7 @@ class _Layout:
 def dispatch_statistics(module: Any) -> dict[str, DispatchStatistics]:
     """Statistics and description by export name, from a module at `executable-sources`."""
     statistics: dict[str, DispatchStatistics] = {}
-    for _symbol, variant in _variants(module):
+    for _symbol, variant in variants(module, EXECUTABLE_FORMAT):
         exports = [_symbol_of(op) for op in _children(variant) if op.name == "hal.executable.export"]
         functions = {
             _symbol_of(op): op
@@ -76,7 +75,9 @@ def translate_executables(
     module: Any, profile: Profile, statistics: Mapping[str, DispatchStatistics]
 ) -> tuple[Kernels, ...]:
     """All executables of a module at `executable-targets`, in its order. Raises `CompileError`."""
-    return tuple(_translate(symbol, variant, profile, statistics) for symbol, variant in _variants(module))
+    return tuple(
+        _translate(symbol, variant, profile, statistics) for symbol, variant in variants(module, EXECUTABLE_FORMAT)
+    )
 
 
 def insert_binaries(module: Any, kernels: tuple[Kernels, ...]) -> None:
@@ -223,12 +224,13 @@ def _layout(text: str) -> _Layout:
     return _Layout(int(constants.group(1)) if constants else 0, tuple(flags))
 
 
-def _variants(module: Any) -> Iterator[tuple[str, Any]]:
-    """WebGPU's variant of each executable."""
+def variants(module: Any, executable_format: str) -> Iterator[tuple[str, Any]]:
+    """Each executable's symbol and its variant for a format, in a module at one of the `executable-` phases."""
+    name = executable_format.replace("-", "_")
     for op in _children(module):
         if op.name == "hal.executable":
             for variant in _children(op):
-                if variant.name == "hal.executable.variant" and _symbol_of(variant) == _VARIANT:
+                if variant.name == "hal.executable.variant" and _symbol_of(variant) == name:
                     yield _symbol_of(op), variant
 
 

@@ -22,8 +22,9 @@ from typing import Any
 from webree.codegen_cpu import schedules as cpu_schedules
 from webree.codegen_wgsl import schedules
 from webree.compiler.constants import outline_constants
+from webree.compiler.cpu_target import WASM_FORMAT
 from webree.compiler.demotion import demote_f64
-from webree.compiler.executables import Kernels, dispatch_statistics, insert_binaries, translate_executables
+from webree.compiler.executables import Kernels, dispatch_statistics, insert_binaries, translate_executables, variants
 from webree.compiler.frontends import ImportedModel
 from webree.compiler.host import insert_libraries, name_device
 from webree.compiler.integers import write_out_integers
@@ -32,6 +33,7 @@ from webree.compiler.ranges import narrow_ranges
 from webree.compiler.session import Session
 from webree.compiler.signatures import declare_unsigned, set_names, unsigned_types
 from webree.compiler.statistics import DispatchStatistics
+from webree.compiler.target import EXECUTABLE_FORMAT
 from webree.errors import CompileError, UsageError
 
 __all__ = ["Pipeline", "check_phase", "module_text", "write_file"]
@@ -173,10 +175,13 @@ class Pipeline:
         if self.plan.webgpu is not None:
             narrow_ranges(module)
             self._statistics = dispatch_statistics(module)
-            write_out_integers(module)
-            schedules.annotate(module, self.plan.webgpu)
+            kernels = [variant for _, variant in variants(module, EXECUTABLE_FORMAT)]
+            write_out_integers(kernels)
+            for kernel in kernels:
+                schedules.annotate(kernel, self.plan.webgpu)
         if self.plan.cpu is not None:
-            cpu_schedules.annotate(module, self.plan.cpu)
+            for _, kernel in variants(module, WASM_FORMAT):
+                cpu_schedules.annotate(kernel, self.plan.cpu)
 
     def _phase(self, module: Any, start: str | None, end: str) -> Any:
         self.step(end)

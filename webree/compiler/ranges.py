@@ -42,6 +42,11 @@ class _View:
     extents: tuple[int, ...]
     byte_length: int
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What does not depend on the target that the kernel is for."""
+        return (self.offset, self.extents, self.byte_length)
+
 
 class _Dispatch:
     """A `stream.cmd.dispatch` with its operands by kind. New values are computed in front of the execution it is in."""
@@ -57,9 +62,8 @@ class _Dispatch:
             self._execution = self._execution.parent.operation
 
     def knows(self, view: _View) -> bool:
-        """Whether the view's offset and extents are there in front of the execution, and this is its only kernel."""
-        values = [self._constant(number) for number in (view.offset, *view.extents)]
-        return len(self.op.attributes["entry_points"]) == 1 and all(not self._is_inside(value) for value in values)
+        """Whether the view's offset and extents are there in front of the execution."""
+        return all(not self._is_inside(self._constant(number)) for number in (view.offset, *view.extents))
 
     def narrow(self, binding: int, view: _View) -> None:
         """Bind the view alone."""
@@ -106,29 +110,38 @@ def narrow_ranges(module: Any) -> int:
     from iree.compiler import ir
 
     with module.context, ir.Location.unknown():
-        dispatches: dict[str, list[_Dispatch]] = defaultdict(list)
+        dispatches: dict[tuple[str, ...], list[_Dispatch]] = defaultdict(list)
         kernels: dict[str, Any] = {}
         for op in list(_walk(module)):
             if op.name == "stream.cmd.dispatch":
-                for entry_point in op.attributes["entry_points"]:
-                    dispatches[str(entry_point)].append(_Dispatch(op))
+                dispatches[tuple(map(str, op.attributes["entry_points"]))].append(_Dispatch(op))
             elif op.name == "func.func" and (path := _export_path(op)):
                 kernels[path] = op
-        narrowed = sum(_narrow(kernels[path], sites) for path, sites in dispatches.items() if path in kernels)
+        narrowed = sum(
+            _narrow([kernels[path] for path in paths], sites)
+            for paths, sites in dispatches.items()
+            if all(path in kernels for path in paths)
+        )
         for kernel in kernels.values():
             _bound_offsets(kernel)
         return narrowed
 
 
-def _narrow(kernel: Any, sites: Sequence[_Dispatch]) -> int:
+def _narrow(kernels: Sequence[Any], sites: Sequence[_Dispatch]) -> int:
+    """Narrow the bindings of one kernel, which is there once per target."""
     from iree.compiler import ir
 
     narrowed = 0
-    for binding, view in _single_views(kernel).items():
+    by_target = [_single_views(kernel) for kernel in kernels]
+    for binding, view in by_target[0].items():
+        views = [found[binding] for found in by_target if binding in found]
+        if len(views) < len(kernels) or any(other.place != view.place for other in views):
+            continue
         if not all(site.knows(view) for site in sites):
             continue
-        with ir.InsertionPoint(view.subspan):
-            view.subspan.operands[0] = _index(0)
+        for each in views:
+            with ir.InsertionPoint(each.subspan):
+                each.subspan.operands[0] = _index(0)
         for site in sites:
             site.narrow(binding, view)
         narrowed += 1
