@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,31 @@ import pytest
 import webree
 
 PACKAGE = Path(webree.__file__).parent
-HEAVY = ("numpy", "wgpu", "iree", "onnx", "flatbuffers", "js", "pyodide", "playwright", "ml_dtypes", "safetensors")
+HEAVY = (
+    "numpy",
+    "wasmtime",
+    "wgpu",
+    "iree",
+    "onnx",
+    "flatbuffers",
+    "js",
+    "pyodide",
+    "playwright",
+    "ml_dtypes",
+    "safetensors",
+)
 MAY_IMPORT = {
-    "js": ("browser/", "hal_webgpu/browser.py"),
-    "pyodide": ("browser/", "hal_webgpu/browser.py"),
+    "js": ("browser/", "hal_webgpu/browser.py", "hal_local/browser", "hal_local/host_wasm_browser.py"),
+    "pyodide": ("browser/", "hal_webgpu/browser.py", "hal_local/browser", "hal_local/host_wasm_browser.py"),
+    "wasmtime": ("hal_local/native", "hal_local/host_wasm_native.py"),
     "wgpu": ("hal_webgpu/native",),
-    "iree": ("compiler/", "codegen_wgsl/"),
+    "iree": ("compiler/", "codegen_wgsl/", "codegen_cpu/"),
     "onnx": ("compiler/", "tools/"),
     "playwright": ("tools/",),
 }
 """Package -> beginnings of the paths that may import it."""
-RUNTIME_FREE_OF = ("webree.compiler", "webree.codegen_wgsl", "webree.tools")
-NOT_RUNTIME = ("compiler/", "codegen_wgsl/", "tools/")
+RUNTIME_FREE_OF = ("webree.compiler", "webree.codegen_wgsl", "webree.codegen_cpu", "webree.tools")
+NOT_RUNTIME = ("compiler/", "codegen_wgsl/", "codegen_cpu/", "tools/")
 
 
 def run(code: str) -> str:
@@ -73,6 +87,31 @@ def test_import_time() -> None:
 def test_environments_stay_in_their_files(package: str) -> None:
     users = [name for name, found in SOURCES.items() if any(n.partition(".")[0] == package for n in found)]
     assert [name for name in users if not name.startswith(MAY_IMPORT[package])] == []
+
+
+def test_numpy_is_imported_only_where_it_is_used() -> None:
+    """At the top of a file only by the rooms that need it anyway, and by the one file that is chosen if it is there."""
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in _at_the_top(ast.parse(path.read_text("utf-8")))
+        if "numpy" in {name.partition(".")[0] for name in _names(node)}
+    }
+    assert {name for name in users if not name.startswith(NOT_RUNTIME)} <= {"vm/modules/vmvx_numpy.py"}
+
+
+def _at_the_top(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements that run on import; `if TYPE_CHECKING` does not."""
+    for node in tree.body:
+        if isinstance(node, ast.Try):
+            yield from node.body
+        yield node
+
+
+def _names(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 def test_the_runtime_does_without_the_compiler() -> None:
