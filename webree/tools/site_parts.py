@@ -26,6 +26,8 @@ PYODIDE_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_s
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent
 _LEFT_OUT = ("compiler", "codegen_wgsl", "codegen_cpu", "tools", "web")
+_NATIVE = ("hal_webgpu/native", "hal_local/native", "hal_local/host_wasm_native", "module/disassembler")
+"""Beginnings of the files that a browser never imports."""
 _SUFFIXES = (".py", ".js", ".json", ".wasm", ".wgsl", ".typed")
 _EARLIEST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -82,7 +84,8 @@ def runtime_wheel(folder: Path) -> Path:
 def _runtime_files() -> Iterator[tuple[str, bytes]]:
     for path in sorted(_PACKAGE.rglob("*")):
         parts = path.relative_to(_PACKAGE).parts
-        if path.suffix in _SUFFIXES and parts[0] not in _LEFT_OUT and "__pycache__" not in parts:
+        unused = parts[0] in _LEFT_OUT or "/".join(parts).startswith(_NATIVE) or "__pycache__" in parts
+        if path.suffix in _SUFFIXES and not unused:
             yield "/".join(("webree", *parts)), path.read_bytes()
 
 
