@@ -14,12 +14,22 @@ address and at the same table indices in every thread.
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webree.errors import DeviceError, StatusCode
 from webree.hal_local.engine import PAGE_BYTES, LibraryExport
 
-__all__ = ["CONTROL_ADDRESS", "FAILURE_ADDRESS", "STREAM_ADDRESS", "STREAM_WORDS", "Layout", "Placement"]
+__all__ = [
+    "CONTROL_ADDRESS",
+    "FAILURE_ADDRESS",
+    "STREAM_ADDRESS",
+    "STREAM_WORDS",
+    "Layout",
+    "Placement",
+    "stream_pieces",
+]
 
 CONTROL_ADDRESS = 1024
 FAILURE_ADDRESS = CONTROL_ADDRESS + 196
@@ -150,3 +160,25 @@ class Layout:
         self._identifiers.discard(placement.identifier)
         self._data.give(placement.data_base, placement.data_bytes)
         self._table.give(placement.table_base, placement.table_size)
+
+
+def stream_pieces(words: array[int]) -> Iterator[tuple[int, int]]:
+    """Ranges of a stream's words that fit into the stream area, in order; one, as a rule.
+
+    The end of a piece is a barrier. Raises `DeviceError` for a command that is longer than the area."""
+    count = len(words)
+    if count <= STREAM_WORDS:
+        yield 0, count
+        return
+    start = position = 0
+    while position < count:
+        length = words[position] >> 8
+        if not 0 < length <= STREAM_WORDS:
+            raise DeviceError(
+                f"a command of {length} words; the most is {STREAM_WORDS}", status=StatusCode.INVALID_ARGUMENT
+            )
+        if position + length - start > STREAM_WORDS:
+            yield start, position
+            start = position
+        position += length
+    yield start, count

@@ -1,0 +1,347 @@
+"""The CPU device's engine over wasmtime: kernels run as machine code on as many threads as there are cores.
+
+Enters: the calls of `engine.py`. Leaves: results in the linear memory. A stream is played to its end before `submit`
+returns, so nothing here ever waits; a stream is one call into WebAssembly, whatever the number of its dispatches.
+`WEBREE_CPU_THREADS` says how many threads share the work (1: no threads, an unshared memory).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import weakref
+from array import array
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from webree.errors import DeviceError, ModuleError, StatusCode
+from webree.hal.device import Counters
+from webree.hal_local.engine import MAXIMUM_MEMORY_BYTES, PAGE_BYTES, Library
+from webree.hal_local.layout import CONTROL_ADDRESS, FAILURE_ADDRESS, STREAM_ADDRESS, Layout, Placement, stream_pieces
+from webree.hal_local.library_tables import library_imports, read_exports
+from webree.hal_local.wasm_binary import WasmBinary, with_shared_memory
+from webree.module.source import ByteSource, MemorySource
+from webree.waiting import Wait
+
+if TYPE_CHECKING:
+    from webree.hal_local.native_threads import Worker, WorkerPool
+
+__all__ = ["NativeEngine", "create_engine"]
+
+_THREADS_VARIABLE = "WEBREE_CPU_THREADS"
+_MAXIMUM_THREADS = 64
+_FOLDER = Path(__file__).resolve().parent / "player"
+
+
+class _Done:
+    """A wait that is over."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def block(self) -> Any:
+        return self._result
+
+    async def wait(self) -> Any:
+        return self._result
+
+
+def create_engine(thread_count: int | None = None) -> NativeEngine:
+    """An engine with that many threads; by default what `WEBREE_CPU_THREADS` says, or one per core.
+
+    Raises `DeviceError` where wasmtime is not installed or does not know the machine."""
+    try:
+        import wasmtime  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as error:
+        raise DeviceError(
+            f"the CPU device runs kernels in wasmtime, which cannot be loaded ({error}): "
+            "install it with `pip install 'wasmtime>=50,<51'`, or use the device vmvx"
+        ) from error
+    return NativeEngine(_thread_count() if thread_count is None else thread_count)
+
+
+def _thread_count() -> int:
+    text = os.environ.get(_THREADS_VARIABLE, "")
+    if not text:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(cores, _MAXIMUM_THREADS)
+    if not text.isdecimal() or not 1 <= int(text) <= _MAXIMUM_THREADS:
+        raise DeviceError(
+            f"{_THREADS_VARIABLE} is {text!r}, expected a number of threads from 1 to {_MAXIMUM_THREADS}",
+            status=StatusCode.INVALID_ARGUMENT,
+        )
+    return int(text)
+
+
+def _stop(pool: WorkerPool, leader: Worker) -> None:
+    """End the threads of an engine that nobody uses any more."""
+    if pool.serving:
+        leader.dismiss(CONTROL_ADDRESS)
+        pool.pause()
+    pool.stop()
+
+
+class NativeEngine:
+    """See `webree.hal_local.engine.Engine`; `create_engine` makes one."""
+
+    name = "wasm"
+
+    def __init__(self, thread_count: int) -> None:
+        import wasmtime
+
+        from webree.hal_local.native_threads import Binaries, SharedMemory, Worker, WorkerPool
+
+        self.thread_count = thread_count
+        self.counters = Counters()
+        self.failure: DeviceError | None = None
+        self._layout = Layout(thread_count)
+        self.base_address = self.memory_bytes = self._layout.base_address
+        self._shared = thread_count > 1
+        self._engine = wasmtime.Engine(_configuration())
+        plural = "s" if thread_count > 1 else ""
+        self.description = f"wasmtime {version('wasmtime')}, {thread_count} thread{plural}"
+        self._libraries: dict[int, tuple[Library, Placement]] = {}
+        binaries = Binaries(self._compile(_file("player.wasm"), "player"), self._compile(_file("libm.wasm"), "libm"))
+        memory: SharedMemory | None = None
+        if self._shared:
+            limits = wasmtime.Limits(self.base_address >> 16, MAXIMUM_MEMORY_BYTES >> 16)
+            try:
+                memory = SharedMemory(self._engine, wasmtime.MemoryType(limits, shared=True))
+            except wasmtime.WasmtimeError as error:
+                raise _memory_error(self.base_address, 0, str(error)) from error
+        self._functions = frozenset(
+            entry.name for module in (binaries.libm,) for entry in module.exports if entry.name is not None
+        )
+        self._workers = [Worker(self._engine, memory, binaries, self._layout, thread) for thread in range(thread_count)]
+        self._leader = self._workers[0]
+        self._pool = WorkerPool(self._workers[1:], thread_count)
+        self._close = weakref.finalize(self, _stop, self._pool, self._leader)
+        self._view = self._map()
+        for address, content in self._layout.initial_words():
+            self._view[address : address + len(content)] = content
+
+    # memory
+
+    def _map(self) -> memoryview:
+        """All of the memory as bytes."""
+        memory = self._leader.memory
+        pointer = memory.data_ptr() if self._shared else memory.data_ptr(self._leader.store)
+        address = ctypes.addressof(pointer.contents)
+        return memoryview((ctypes.c_ubyte * self.memory_bytes).from_address(address)).cast("B")
+
+    def grow(self, byte_length: int) -> None:
+        import wasmtime
+
+        self._check()
+        if byte_length <= self.memory_bytes:
+            return
+        if byte_length > MAXIMUM_MEMORY_BYTES:
+            raise _memory_error(byte_length, self.memory_bytes, f"the most is {MAXIMUM_MEMORY_BYTES} bytes")
+        pages = (byte_length + PAGE_BYTES - 1) // PAGE_BYTES - self.memory_bytes // PAGE_BYTES
+        memory = self._leader.memory
+        try:
+            memory.grow(pages) if self._shared else memory.grow(self._leader.store, pages)
+        except wasmtime.WasmtimeError as error:
+            raise _memory_error(byte_length, self.memory_bytes, "the system gives no more") from error
+        self.memory_bytes += pages * PAGE_BYTES
+        self._view = self._map()
+
+    def write(self, address: int, source: ByteSource) -> None:
+        self._check()
+        size = source.size
+        self._inside(address, size)
+        self._view[address : address + size] = source.read(0, size)
+        self.counters.uploaded_bytes += size
+
+    def read(self, ranges: list[tuple[int, int]]) -> Wait:
+        self._check()
+        copies: list[ByteSource] = []
+        for address, size in ranges:
+            self._inside(address, size)
+            copies.append(MemorySource(bytes(self._view[address : address + size])))
+            self.counters.read_back_bytes += size
+        return _Done(copies)
+
+    def _inside(self, address: int, size: int) -> None:
+        if address < 0 or size < 0 or address + size > self.memory_bytes:
+            raise DeviceError(
+                f"bytes {address}..{address + size} lie outside the memory of {self.memory_bytes} bytes",
+                status=StatusCode.OUT_OF_RANGE,
+            )
+
+    # libraries
+
+    def _compile(self, data: bytes, name: str) -> Any:
+        import wasmtime
+
+        if self._shared:
+            data = with_shared_memory(data, MAXIMUM_MEMORY_BYTES >> 16)
+        try:
+            return wasmtime.Module(self._engine, data)
+        except wasmtime.WasmtimeError as error:
+            raise ModuleError(
+                f"wasmtime rejects its WebAssembly code: {str(error).strip()}; compile the module anew", where=name
+            ) from error
+
+    def load(self, data: ByteSource) -> Library:
+        self._check()
+        content = bytes(data.read(0, data.size))
+        binary = WasmBinary.parse(content)
+        exports = read_exports(content)
+        name = f"executable {exports[0].name}" if exports else "executable"
+        self._check_imports(name, binary)
+        module = self._compile(content, name)
+        self._park()
+        placement = self._layout.place(name, binary.memory_size, binary.memory_alignment, binary.table_size, exports)
+        try:
+            self._link(name, module, placement)
+        except BaseException:
+            self._layout.release(placement)
+            raise
+        library = Library(exports, placement.identifier)
+        self._libraries[placement.identifier] = library, placement
+        return library
+
+    def _check_imports(self, name: str, binary: WasmBinary) -> None:
+        from webree.hal_local import host_math
+
+        missing = [
+            entry.name
+            for entry in library_imports(binary)
+            if entry.module != "env" or entry.name not in self._functions and entry.name not in host_math.FUNCTIONS
+        ]
+        if missing:
+            raise DeviceError(
+                f"{name} imports {', '.join(missing)}; this device has "
+                f"{', '.join(sorted({*self._functions, *host_math.FUNCTIONS}))}: compile the module with "
+                "`webree compile --target cpu`",
+                status=StatusCode.UNIMPLEMENTED,
+            )
+
+    def _link(self, name: str, module: Any, placement: Placement) -> None:
+        import wasmtime
+
+        from webree.hal_local.native_threads import PlayerTrap
+
+        start, size = placement.data_base, placement.data_bytes
+        self._view[start : start + size] = bytes(size)
+        address = 0
+        for worker in self._workers:
+            try:
+                address = worker.link(module, placement, self._layout.table_size)
+            except (wasmtime.WasmtimeError, wasmtime.Trap, PlayerTrap) as error:
+                raise ModuleError(f"wasmtime cannot link it: {str(error).strip()}", where=name) from error
+        slot = self._layout.library_slot(placement)
+        self._view[slot : slot + 4] = address.to_bytes(4, "little")
+
+    def unload(self, library: Library) -> None:
+        entry = self._libraries.pop(library.identifier, None)
+        if entry is not None:
+            self._layout.release(entry[1])
+
+    def ready(self) -> Wait | None:
+        self._check()
+        return None
+
+    # streams
+
+    def submit(self, words: array[int]) -> None:
+        self._check()
+        for start, end in stream_pieces(words):
+            self._play(words[start:end] if end - start < len(words) else words)
+
+    def _play(self, words: array[int]) -> None:
+        from webree.hal_local.native_threads import PlayerTrap
+
+        content = memoryview(words).cast("B")
+        end = STREAM_ADDRESS + len(content)
+        self._view[STREAM_ADDRESS:end] = content
+        self.counters.crossings += 1
+        leader = self._leader
+        try:
+            if not self._shared:
+                status = leader.play(STREAM_ADDRESS, end, CONTROL_ADDRESS, 0, 1)
+            else:
+                if not self._pool.serving:
+                    self._view[CONTROL_ADDRESS + 4 : CONTROL_ADDRESS + 8] = bytes(4)
+                    self._pool.resume()
+                status = leader.lead(STREAM_ADDRESS, end, CONTROL_ADDRESS, self.thread_count)
+        except PlayerTrap as trap:
+            leader.trap = str(trap)
+            leader.trapped(CONTROL_ADDRESS, 0)
+            status = int(StatusCode.INTERNAL)
+        if status:
+            self._fail()
+
+    def _fail(self) -> None:
+        """Keep what a stream failed with. Nothing may run any more, so the threads leave the player."""
+        self._park()
+        status, address, trapped = struct.unpack_from("<III", self._view, FAILURE_ADDRESS)
+        what = "kernel"
+        if STREAM_ADDRESS <= address < STREAM_ADDRESS + (1 << 18):
+            header, library, export = struct.unpack_from("<III", self._view, address)
+            if header & 0xFF in (1, 2) and library in self._libraries:
+                what = f"kernel {self._libraries[library][0].exports[export].name}"
+            elif header & 0xFF not in (1, 2):
+                what = "a copy or fill"
+        if trapped:
+            text = next((worker.trap for worker in self._workers if worker.trap), "trap")
+            message = f"{what} trapped in wasmtime: {text}"
+        elif status == 0xFFFF_FFFF:
+            message = f"{what} overflowed its stack"
+        else:
+            known = StatusCode(status).name if status in StatusCode._value2member_map_ else "unknown"
+            message = f"{what} failed with status {status} ({known})"
+        code = StatusCode(status) if status in StatusCode._value2member_map_ else StatusCode.INTERNAL
+        self.failure = DeviceError(f"{message}; open the device anew to go on", status=code)
+
+    def _park(self) -> None:
+        """Have all threads leave the player, so that their stores can be touched."""
+        if self._pool.serving:
+            self._leader.dismiss(CONTROL_ADDRESS)
+            self._pool.pause()
+
+    def idle(self) -> Wait | None:
+        self._check()
+        return None
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def close(self) -> None:
+        self._close()
+        if self.failure is None:
+            self.failure = DeviceError(
+                "the CPU device is closed: open another one", status=StatusCode.FAILED_PRECONDITION
+            )
+
+
+def _configuration() -> Any:
+    import wasmtime
+
+    configuration = wasmtime.Config()
+    configuration.wasm_threads = True
+    configuration.shared_memory = True
+    try:
+        configuration.cache = True
+    except wasmtime.WasmtimeError:
+        # No home directory to keep machine code in: it is compiled anew each time.
+        configuration = wasmtime.Config()
+        configuration.wasm_threads = True
+        configuration.shared_memory = True
+    return configuration
+
+
+def _file(name: str) -> bytes:
+    return (_FOLDER / name).read_bytes()
+
+
+def _memory_error(wanted: int, present: int, why: str) -> DeviceError:
+    return DeviceError(
+        f"the CPU device cannot have {wanted} bytes of memory (it has {present}): {why}; "
+        "use smaller models or batches, or release tensors",
+        status=StatusCode.RESOURCE_EXHAUSTED,
+    )

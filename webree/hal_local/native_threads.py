@@ -1,0 +1,218 @@
+"""The threads of the native engine: each has its own wasmtime store, all have the same memory.
+
+Enters: a memory, the player, libraries with their places, and calls of the player. Leaves: the player's status, or a
+`PlayerTrap`. wasmtime's calls release the interpreter lock, so Python threads really run side by side; thread 0 is the
+one that calls. The others sit in the player's `serve` between streams, so that a stream costs no Python at all there,
+and leave it only for libraries to be linked and at the end.
+
+This is the one file that touches wasmtime's private `_ffi`: to pass a shared memory to a linker, and because the public
+`Func.__call__` asks for the function's type at every call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from webree.hal_local import host_math
+from webree.hal_local.layout import CONTROL_ADDRESS, Layout, Placement
+from webree.hal_local.library_tables import LIBRARY_VERSION, QUERY_EXPORT, RELOCATION_EXPORT
+
+__all__ = ["Binaries", "PlayerTrap", "SharedMemory", "Worker", "WorkerPool"]
+
+_MASK = 0xFFFF_FFFF
+
+
+class PlayerTrap(Exception):
+    """Code in the memory trapped; the text is wasmtime's own word for it."""
+
+
+class SharedMemory(wasmtime.SharedMemory):
+    """wasmtime-py's `_as_extern` wraps the handle in one pointer too many, so that a linker would read the wrong one."""
+
+    def _as_extern(self) -> ffi.wasmtime_extern_t:
+        union = ffi.wasmtime_extern_union(sharedmemory=self.ptr())
+        return ffi.wasmtime_extern_t(ffi.WASMTIME_EXTERN_SHAREDMEMORY, union)
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """Attributes:
+    player, libm: compiled for the engine's memory (shared or not).
+    """
+
+    player: wasmtime.Module
+    libm: wasmtime.Module
+
+
+class _Call:
+    """A function of i32 parameters and at most one i32 result, called without going through its type."""
+
+    def __init__(self, store: wasmtime.Store, function: wasmtime.Func, parameters: int, results: int) -> None:
+        self._context = store._context()
+        self._function = ctypes.byref(function._func)
+        self._owners = (store, function)
+        self._parameters = (ffi.wasmtime_val_t * max(parameters, 1))()
+        for value in self._parameters:
+            value.kind = ffi.WASMTIME_I32.value
+        self._results = (ffi.wasmtime_val_t * 1)()
+        self._counts = parameters, results
+
+    def __call__(self, *values: int) -> int:
+        for position, value in enumerate(values):
+            self._parameters[position].of.i32 = value
+        trap = ctypes.POINTER(ffi.wasm_trap_t)()
+        parameters, results = self._counts
+        error = ffi.wasmtime_func_call(
+            self._context, self._function, self._parameters, parameters, self._results, results, ctypes.byref(trap)
+        )
+        if error:
+            raise PlayerTrap(str(wasmtime.WasmtimeError._from_ptr(error)))
+        if trap:
+            raise PlayerTrap(_trap_text(wasmtime.Trap._from_ptr(trap)))
+        return int(self._results[0].of.i32) & _MASK
+
+
+def _trap_text(trap: wasmtime.Trap) -> str:
+    """The last line of wasmtime's message, without the backtrace of addresses."""
+    lines = [line.strip() for line in trap.message.splitlines() if line.strip()]
+    for line in lines:
+        if "wasm trap:" in line:
+            return line.split("wasm trap:", 1)[1].strip()
+    return lines[-1] if lines else "trap"
+
+
+class Worker:
+    """What one thread has of its own: store, function table, stack, instances."""
+
+    def __init__(self, engine: wasmtime.Engine, memory: Any, binaries: Binaries, layout: Layout, thread: int) -> None:
+        self.thread = thread
+        self.trap: str | None = None
+        self.store = wasmtime.Store(engine)
+        i32 = wasmtime.ValType.i32()
+        self.memory = memory if memory is not None else _unshared_memory(self.store, layout.base_address)
+        self.table = wasmtime.Table(
+            self.store, wasmtime.TableType(wasmtime.ValType.funcref(), wasmtime.Limits(layout.table_size, None)), None
+        )
+        self.table_size = layout.table_size
+        stack = wasmtime.Global(
+            self.store,
+            wasmtime.GlobalType(i32, True),
+            wasmtime.Val.i32(layout.stack_pointer(thread)),
+        )
+        self.linker = wasmtime.Linker(engine)
+        self.linker.allow_shadowing = True
+        for name, item in (
+            ("memory", self.memory),
+            ("__indirect_function_table", self.table),
+            ("__stack_pointer", stack),
+        ):
+            self.linker.define(self.store, "env", name, item)
+        libm = self.linker.instantiate(self.store, binaries.libm)
+        self._define_functions(libm)
+        player = self.linker.instantiate(self.store, binaries.player).exports(self.store)
+        self.play = self._call(player, "play", 5, 1)
+        self.lead = self._call(player, "lead", 4, 1)
+        self.serve = self._call(player, "serve", 3, 1)
+        self.dismiss = self._call(player, "dismiss", 1, 0)
+        self.trapped = self._call(player, "trapped", 2, 0)
+
+    def _define_functions(self, libm: wasmtime.Instance) -> None:
+        f64 = wasmtime.ValType.f64
+        for name, function in host_math.FUNCTIONS.items():
+            arity = host_math.arity(name)
+            signature = wasmtime.FuncType([f64() for _ in range(arity)], [f64()])
+            self.linker.define_func("env", name, signature, function)
+        for name, item in libm.exports(self.store).items():
+            self.linker.define(self.store, "env", name, item)
+
+    def _call(self, exports: Any, name: str, parameters: int, results: int) -> _Call:
+        return _Call(self.store, exports[name], parameters, results)
+
+    def link(self, module: wasmtime.Module, placement: Placement, table_size: int) -> int:
+        """Instantiate a library at its place; returns the address of its structure."""
+        if table_size > self.table_size:
+            self.table.grow(self.store, table_size - self.table_size, None)
+            self.table_size = table_size
+        i32 = wasmtime.GlobalType(wasmtime.ValType.i32(), False)
+        for name, value in (("__memory_base", placement.data_base), ("__table_base", placement.table_base)):
+            self.linker.define(self.store, "env", name, wasmtime.Global(self.store, i32, wasmtime.Val.i32(value)))
+        exports = self.linker.instantiate(self.store, module).exports(self.store)
+        if RELOCATION_EXPORT in exports:
+            self._call(exports, RELOCATION_EXPORT, 0, 0)()
+        return self._call(exports, QUERY_EXPORT, 2, 1)(LIBRARY_VERSION, CONTROL_ADDRESS + 256)
+
+
+def _unshared_memory(store: wasmtime.Store, byte_length: int) -> wasmtime.Memory:
+    return wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(byte_length >> 16, None)))
+
+
+class WorkerPool:
+    """Threads 1.. of an engine. They are started with the first stream and sleep in the player between streams."""
+
+    def __init__(self, workers: list[Worker], thread_count: int) -> None:
+        self._workers = workers
+        self._thread_count = thread_count
+        self._threads: list[threading.Thread] = []
+        self._begin = [threading.Semaphore(0) for _ in workers]
+        self._ended = threading.Semaphore(0)
+        self._serving = False
+        self._stopping = False
+
+    @property
+    def trap(self) -> str | None:
+        """The first trap of a thread, as wasmtime tells it."""
+        return next((worker.trap for worker in self._workers if worker.trap), None)
+
+    @property
+    def serving(self) -> bool:
+        return self._serving
+
+    def resume(self) -> None:
+        """Let all threads serve. The control block's `quit` is 0."""
+        if not self._threads:
+            for position, worker in enumerate(self._workers):
+                thread = threading.Thread(
+                    target=self._run,
+                    args=(worker, self._begin[position]),
+                    name=f"webree-cpu-{worker.thread}",
+                    daemon=True,
+                )
+                self._threads.append(thread)
+                thread.start()
+        for semaphore in self._begin:
+            semaphore.release()
+        self._serving = True
+
+    def pause(self) -> None:
+        """Wait until no thread is in the player. `dismiss` has been called."""
+        if self._serving:
+            for _ in self._workers:
+                self._ended.acquire()
+            self._serving = False
+
+    def stop(self) -> None:
+        """End the threads; `pause` came before."""
+        self._stopping = True
+        for semaphore in self._begin:
+            semaphore.release()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def _run(self, worker: Worker, begin: threading.Semaphore) -> None:
+        while True:
+            begin.acquire()
+            if self._stopping:
+                return
+            try:
+                worker.serve(CONTROL_ADDRESS, worker.thread, self._thread_count)
+            except PlayerTrap as trap:
+                worker.trap = str(trap)
+                worker.trapped(CONTROL_ADDRESS, worker.thread)
+            self._ended.release()
