@@ -42,7 +42,7 @@ def choose_for(needs: Needs, wanted: DeviceName) -> Suspendable[Chosen]:
         )
     if needs.is_inline:
         return _choose_host(needs, wanted)
-    return (yield from choose_device(wanted))
+    return (yield from choose_device(wanted, needs.formats or None))
 
 
 def _choose_host(needs: Needs, wanted: DeviceName) -> Chosen:
@@ -143,6 +143,6 @@ def _explain_loader(needs: Needs) -> str:
 
     return (
         f"the module was compiled inline with kernels in format {' or '.join(needs.formats)}; this runtime calls "
-        f"kernels in {', '.join(LOADERS)}. Compile the model with: webree compile MODEL --execution-model inline-dynamic "
-        "--target cpu"
+        f"kernels in {', '.join(LOADERS)}. Compile the model with: webree compile MODEL --target cpu --execution-model "
+        "inline-dynamic"
     )

@@ -124,10 +124,7 @@ class HostDevice(Device):
         storage = allocation.storage
         if storage is None:
             raise DeviceError("the buffer was closed", status=StatusCode.FAILED_PRECONDITION)
-        if buffer.byte_offset == 0 and buffer.byte_length == storage.byte_length:
-            return storage
-        view = storage.view()[buffer.byte_offset : buffer.byte_offset + buffer.byte_length]
-        return VmBuffer(view, mutable=storage.mutable)
+        return storage.subspan(buffer.byte_offset, buffer.byte_length)
 
     def allocate(
         self,

@@ -27,9 +27,10 @@ class VmBuffer:
         byte_length: size in bytes.
         mutable: whether programs may write to it.
         vm_bytes: the bytes as Python sees them; None until something looks at a source.
+        parent, parent_offset: the whole buffer that this is a range of, and where it begins there; None and 0 if whole.
     """
 
-    __slots__ = ("_source", "byte_length", "mutable", "vm_bytes")
+    __slots__ = ("__weakref__", "_source", "byte_length", "mutable", "parent", "parent_offset", "vm_bytes")
 
     vm_type = "vm.buffer"
 
@@ -46,6 +47,8 @@ class VmBuffer:
             self._source = data
             self.byte_length = data.size
         self.mutable = mutable
+        self.parent: VmBuffer | None = None
+        self.parent_offset = 0
 
     @classmethod
     def allocate(cls, byte_length: int) -> VmBuffer:
@@ -63,6 +66,22 @@ class VmBuffer:
             assert self._source is not None
             self.vm_bytes = self._source.read(0, self.byte_length).toreadonly()
         return self.vm_bytes
+
+    def typed(self, letter: str) -> memoryview[Any]:
+        """All whole elements of a `struct` format."""
+        view = self.view()
+        size = struct.calcsize("<" + letter)
+        native: Any = letter
+        return view[: len(view) // size * size].cast(native)
+
+    def subspan(self, byte_offset: int, byte_length: int) -> VmBuffer:
+        """A range as a buffer of its own, over the same bytes. Raises `InvocationError` (OUT_OF_RANGE)."""
+        _check_range(self, byte_offset, byte_length)
+        if byte_length == self.byte_length:
+            return self
+        part = VmBuffer(self.view()[byte_offset : byte_offset + byte_length], mutable=self.mutable)
+        part.parent, part.parent_offset = self.parent or self, self.parent_offset + byte_offset
+        return part
 
     def read(self, byte_offset: int, byte_length: int) -> memoryview:
         """The bytes of a range, not copied where they are in Python. Raises `InvocationError` (OUT_OF_RANGE)."""
