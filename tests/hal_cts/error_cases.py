@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.hal_cts import kernels
 from tests.hal_cts.suite import (
-    FORMAT,
     Conformance,
     case,
     check_text,
@@ -52,7 +51,7 @@ def rejected_shaders_stay_rejected(cts: Conformance) -> Suspendable[None]:
     yield from cts.expect(buffer, pack([3]))
 
     def run_anyway() -> Suspendable[object]:
-        bad = device.create_executable(FORMAT, MemorySource(kernels.executables()["broken"]))
+        bad = cts.load("broken", device)
         yield from raises_later(DeviceError, waited(device.ready()), "undefined_name")
         commands = device.create_command_buffer()
         commands.dispatch(bad, 0, (1, 1, 1), (), [direct(buffer)])
@@ -70,7 +69,7 @@ def missing_limits_are_told_with_both_numbers(cts: Conformance) -> Suspendable[N
     available = cts.device.info.limits[name]
 
     def load(kernel: str) -> object:
-        return cts.device.create_executable(FORMAT, MemorySource(kernels.executables()[kernel]))
+        return cts.load(kernel)
 
     error = raises(DeviceError, lambda: load("hungry"), f"{name}={1 << 20}", f"has {available}", "'giant'", "--profile")
     assert error.status == StatusCode.INCOMPATIBLE
@@ -95,9 +94,9 @@ def half_precision_where_the_adapter_has_it(cts: Conformance) -> Suspendable[Non
 
 @case
 def damaged_executables_are_module_errors(cts: Conformance) -> Suspendable[None]:
-    good = kernels.executables()["affine"]
+    good = cts.kernels.executables()["affine"]
     for data in (b"", b"nonsense", good[:40], good[: len(good) // 2]):
-        raises(ModuleError, lambda: cts.device.create_executable(FORMAT, MemorySource(data)))  # noqa: B023
+        raises(ModuleError, lambda: cts.device.create_executable(cts.kernels.format, MemorySource(data)))  # noqa: B023
     yield from cts.kernel("affine")
 
 
@@ -132,7 +131,7 @@ def closed_devices_refuse_everything(cts: Conformance) -> Suspendable[None]:
     device.execute(commands)
     device.close()
     device.close()
-    check_refusal(device, buffer_of=direct(buffer).buffer, commands=commands, text="closed")
+    check_refusal(cts, device, buffer_of=direct(buffer).buffer, commands=commands, text="closed")
     del buffer, commands
     yield from cts.expect(cts.upload(b"abcd"), b"abcd", "the other device")
 
@@ -154,7 +153,7 @@ def lost_devices_stay_lost(cts: Conformance) -> Suspendable[None]:
     cts.lose(device)
     error = yield from raises_later(DeviceError, use(), "lost", "load the module again")
     assert error.status == StatusCode.UNAVAILABLE
-    check_refusal(device, buffer_of=buffer, commands=commands, text="lost")
+    check_refusal(cts, device, buffer_of=buffer, commands=commands, text="lost")
     device.close()
     fresh = yield from cts.open_device()
     assert fresh.allocate(16).byte_length == 16
@@ -217,15 +216,16 @@ def devices_do_not_mix(cts: Conformance) -> Suspendable[None]:
 def devices_answer_queries(cts: Conformance) -> Suspendable[None]:
     yield from ()
     device = cts.device
-    assert device.query_i64("hal.device.id", "webgpu*") == 1
+    assert device.query_i64("hal.device.id", f"{cts.kernels.device_id}*") == 1
+    assert device.query_i64("hal.device.id", cts.kernels.device_id) == 1
     assert device.query_i64("hal.device.id", "vulkan") == 0
-    assert device.query_i64("hal.executable.format", FORMAT) == 1
+    assert device.query_i64("hal.executable.format", cts.kernels.format) == 1
     assert device.query_i64("hal.executable.format", "vulkan-spirv-fb") == 0
     assert device.query_i64("some.other", "key") is None
     assert device.info.limits["max_storage_buffer_binding_size"] >= 128 << 20
 
 
-def check_refusal(device: Device, buffer_of: object, commands: object, text: str) -> None:
+def check_refusal(cts: Conformance, device: Device, buffer_of: object, commands: object, text: str) -> None:
     """Every call of a dead device raises `DeviceError` with `text`."""
     calls = {
         "allocate": lambda: device.allocate(16),
@@ -234,7 +234,7 @@ def check_refusal(device: Device, buffer_of: object, commands: object, text: str
         "execute": lambda: device.execute(commands),  # type: ignore[arg-type]
         "read_back": lambda: device.read_back([(buffer_of, 0, 4)]),  # type: ignore[list-item]
         "create_command_buffer": device.create_command_buffer,
-        "create_executable": lambda: device.create_executable(FORMAT, MemorySource(kernels.executables()["count"])),
+        "create_executable": lambda: cts.load("count", device),
         "ready": device.ready,
     }
     for name, call in calls.items():

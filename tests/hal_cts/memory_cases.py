@@ -235,10 +235,12 @@ def transfers_in_a_command_buffer(cts: Conformance) -> Suspendable[None]:
     commands = cts.fresh(capacity=2)
     note = cts.bytes(13)
     commands.fill(slot(0, 0, size), b"\x11")
+    commands.barrier()
     commands.fill(slot(0, 100, 22), b"\x22\x33")
     commands.barrier()
     commands.update(note, slot(0, 203))
     commands.update(note[:12], slot(0, 400))
+    commands.barrier()
     commands.copy(slot(0, 201, 17), slot(1, 3, 17))
     commands.copy(slot(0, 400, 12), slot(1, 64, 12))
     commands.fill(slot(1, 128, 64), bytes(8))
@@ -266,8 +268,10 @@ def transfers_with_irregular_tables(cts: Conformance) -> Suspendable[None]:
     """Entries at odd offsets, the same buffer in both slots, lengths that the table decides."""
     commands = cts.fresh(capacity=2)
     commands.fill(slot(0), b"\x7e")
+    commands.barrier()
     commands.copy(slot(0, 1, 30), slot(1, 2, 30))
     commands.update(b"odd", slot(1, 40))
+    commands.barrier()
     commands.copy(slot(1, 0, 32), slot(0, 4, 32))
     commands.finalize()
     for _ in range(4):
@@ -288,6 +292,7 @@ def transfers_whose_length_the_table_decides(cts: Conformance) -> Suspendable[No
     """Nothing else is unusual: two buffers, aligned entries."""
     commands = cts.fresh(capacity=2)
     commands.fill(slot(0, 4), b"\x7e\x01")
+    commands.barrier()
     commands.copy(slot(0), slot(1, 8))
     commands.finalize()
     for _ in range(3):

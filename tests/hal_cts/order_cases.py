@@ -127,7 +127,7 @@ def several_threads(cts: Conformance) -> Suspendable[None]:
     failures: list[BaseException] = []
 
     def work(seed: int) -> None:
-        own = Conformance(cts.device, cts.open_device, cts.lose, seed)
+        own = Conformance(cts.device, cts.open_device, cts.lose, seed, cts.kernels)
         try:
             for _ in range(15):
                 values = own.words(64)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tests.hal_cts import kernels
@@ -22,7 +23,25 @@ from webree.hal.executable import Executable
 from webree.module.source import ByteSource, MemorySource
 from webree.waiting import Suspendable, Wait
 
-FORMAT = "webgpu-wgsl-fb"
+
+@dataclass(frozen=True)
+class KernelSet:
+    """The cases' kernels for one kind of device.
+
+    Attributes:
+        format: of the executables.
+        executables: their bytes by the kernels' names.
+        device_id: what programs call such a device.
+        costs: FLOPs and bytes that an executable tells of each kernel; -1 where it does not.
+    """
+
+    format: str
+    executables: Callable[[], dict[str, bytes]]
+    device_id: str
+    costs: tuple[int, int] = (-1, -1)
+
+
+WGSL = KernelSet("webgpu-wgsl-fb", kernels.executables, "webgpu", (10, 20))
 
 E = TypeVar("E", bound=WebreeError)
 
@@ -32,6 +51,7 @@ class Conformance:
 
     Attributes:
         device: an open device that cases share; they leave it usable.
+        kernels: what it runs.
         random: fresh numbers; `seed` reproduces them.
     """
 
@@ -41,20 +61,27 @@ class Conformance:
         open_device: Callable[[], Suspendable[Device]],
         lose: Callable[[Device], None],
         seed: int,
+        kernels: KernelSet = WGSL,
     ) -> None:
         self.device = device
         self.open_device = open_device
         self.lose = lose
         self.seed = seed
+        self.kernels = kernels
         self.random = random.Random(seed)
 
     def kernel(self, name: str, device: Device | None = None) -> Suspendable[Executable]:
         """A kernel's executable, compiled."""
         device = device or self.device
-        executable = device.create_executable(FORMAT, MemorySource(kernels.executables()[name]))
+        executable = self.load(name, device)
         while (wait := device.ready()) is not None:
             yield wait
         return executable
+
+    def load(self, name: str, device: Device | None = None) -> Executable:
+        """A kernel's executable, perhaps not yet compiled."""
+        data = MemorySource(self.kernels.executables()[name])
+        return (device or self.device).create_executable(self.kernels.format, data)
 
     def bytes(self, byte_length: int) -> bytes:
         return self.random.randbytes(byte_length)
