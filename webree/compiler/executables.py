@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from webree.compiler.merge import MERGED
 from webree.compiler.statistics import DispatchStatistics, measure
 from webree.compiler.target import EXECUTABLE_FORMAT, Profile
 from webree.errors import CompileError
@@ -27,7 +28,7 @@ from webree.module.executable import (
 if TYPE_CHECKING:
     from webree.codegen_wgsl.translate import WgslExport, WgslShader
 
-__all__ = ["Kernels", "dispatch_statistics", "insert_binaries", "translate_executables", "variants"]
+__all__ = ["Kernels", "dispatch_statistics", "insert_binaries", "merge_kernels", "translate_executables", "variants"]
 
 _BINDING = re.compile(r'#hal\.pipeline\.binding<(?P<kind>\w+)(?:, (?:"(?P<flags>[^"]*)"|(?P<flag>\w+)))?>')
 _CONSTANTS = re.compile(r"constants = (\d+)")
@@ -78,6 +79,27 @@ def translate_executables(
     return tuple(
         _translate(symbol, variant, profile, statistics) for symbol, variant in variants(module, EXECUTABLE_FORMAT)
     )
+
+
+def merge_kernels(kernels: tuple[Kernels, ...]) -> tuple[Kernels, ...]:
+    """One file of all kernels, as `webree.compiler.merge` merges the executables."""
+    if not kernels:
+        return ()
+    files = [item.file for item in kernels]
+    limits: dict[str, int] = {}
+    for file in files:
+        for name, value in file.required_limits:
+            limits[name] = max(value, limits.get(name, value))
+    file = ExecutableFile(
+        exports=tuple(
+            replace(export, shader_module=number) for number, file in enumerate(files) for export in file.exports
+        ),
+        shader_modules=tuple(file.shader_modules[0] for file in files),
+        profile=files[0].profile,
+        required_limits=tuple(sorted(limits.items())),
+        required_features=tuple(sorted({feature for file in files for feature in file.required_features})),
+    )
+    return (Kernels(MERGED, file, write_executable(file)),)
 
 
 def insert_binaries(module: Any, kernels: tuple[Kernels, ...]) -> None:

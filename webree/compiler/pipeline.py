@@ -24,10 +24,18 @@ from webree.codegen_wgsl import schedules
 from webree.compiler.constants import outline_constants
 from webree.compiler.cpu_target import WASM_FORMAT
 from webree.compiler.demotion import demote_f64
-from webree.compiler.executables import Kernels, dispatch_statistics, insert_binaries, translate_executables, variants
+from webree.compiler.executables import (
+    Kernels,
+    dispatch_statistics,
+    insert_binaries,
+    merge_kernels,
+    translate_executables,
+    variants,
+)
 from webree.compiler.frontends import ImportedModel
 from webree.compiler.host import insert_libraries, name_device
 from webree.compiler.integers import write_out_integers
+from webree.compiler.merge import merge_executables
 from webree.compiler.plan import PHASES, Plan
 from webree.compiler.ranges import narrow_ranges
 from webree.compiler.session import Session
@@ -142,10 +150,14 @@ class Pipeline:
                 declare_unsigned(module, unsigned)
             elif phase == "global-optimization":
                 outline_constants(module)
-            elif phase == "executable-targets" and self.plan.webgpu is not None:
-                self.step("wgsl")
-                self.kernels = translate_executables(module, self.plan.webgpu, self._statistics)
-                self._dump_wgsl()
+            elif phase == "executable-targets":
+                if self.plan.webgpu is not None:
+                    self.step("wgsl")
+                    self.kernels = translate_executables(module, self.plan.webgpu, self._statistics)
+                    self._dump_wgsl()
+                if len(self.plan.targets) > 1:
+                    merge_executables(module)
+                    self.kernels = merge_kernels(self.kernels)
             elif phase == "hal":
                 insert_binaries(module, self.kernels)
                 self._dump_wasm(insert_libraries(module))

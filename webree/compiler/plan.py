@@ -86,6 +86,12 @@ class Plan:
     execution_model: str = "async-internal"
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets, in the order of `TARGETS`."""
+        profiles = zip(TARGETS, (self.webgpu, self.cpu, self.vmvx), strict=True)
+        return tuple(name for name, profile in profiles if profile is not None)
+
+    @property
     def is_inline(self) -> bool:
         """True if the program has no device."""
         return self.execution_model.startswith("inline")
