@@ -52,10 +52,12 @@ def list_adapters(drivers: list[str]) -> tuple[list[AdapterInfo], dict[str, str]
     reasons: dict[str, str] = {}
     for name in drivers:
         try:
-            adapters = run_sync(create_driver(name).adapters())
+            driver = create_driver(name)
+            adapters = run_sync(driver.adapters())
         except WebreeError as error:
             reasons[name] = str(error)
             continue
+        reasons |= {f"{name} ({adapter})": reason for adapter, reason in driver.missing().items()}
         if not adapters:
             reasons[name] = f"no adapter found. {INSTALL}" if name == "webgpu" else "no adapter found"
         found += adapters

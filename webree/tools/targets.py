@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 BROWSER = "browser"
+_ANY_FORMAT = ("webgpu-wgsl-fb", "system-wasm-wasm_32", "vmvx-bytecode-fb")
+"""A model can be compiled for every device: `auto` takes the best there is."""
 
 
 class CompilesFor(NamedTuple):
@@ -151,7 +153,7 @@ class _NativePlace:
     def compiles_for(self) -> CompilesFor:
         from webree.device_choice import choose_device
 
-        self._chosen = run_sync(choose_device(self._name))
+        self._chosen = run_sync(choose_device(self._name, _ANY_FORMAT if self._name == "auto" else None))
         info = self._chosen.device.info
         return _compiles_for(info.driver, info.name, info.software)
 
@@ -206,7 +208,7 @@ _CHOOSE = """
 from webree.device_choice import choose_device
 from webree.waiting import run_async
 
-_info = (await run_async(choose_device(device))).device.info
+_info = (await run_async(choose_device(device, formats))).device.info
 [_info.driver, _info.name, _info.software]
 """
 
@@ -233,7 +235,8 @@ class _BrowserPlace:
         self._started: BrowserSession | None = None
 
     def compiles_for(self) -> CompilesFor:
-        return _compiles_for(*self._session().run(_CHOOSE, device=self._device))
+        formats = _ANY_FORMAT if self._device == "auto" else None
+        return _compiles_for(*self._session().run(_CHOOSE, device=self._device, formats=formats))
 
     def load(self, path: Path, parameters: Mapping[str, Path]) -> Target:
         return _Browser(self._session(), path, self._device, parameters)
