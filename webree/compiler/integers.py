@@ -1,79 +1,284 @@
-"""Integer operations that the lowering to SPIR-V lacks, written out in those that it has.
+"""Integer operations that the lowering to SPIR-V lacks or gets wrong, written out in those that it has.
 
-Enters: the module at `executable-sources`. Leaves: the same kernels without
-- divisions and remainders of 64-bit integers, which the emulation by pairs of words does not cover: they become a long
-  division, bit by bit, on 32-bit words;
-- unsigned comparisons of 8- and 16-bit integers, which the emulation of narrow storage does not cover: they are made
-  on 32 bits.
+Enters: the module at `executable-sources`. Leaves: the same kernels, in which
+- 8- and 16-bit integers are widened to 32 bits for every operation that sees their upper bits: the emulation of narrow
+  types keeps them in words whose upper bits are anything, and has no unsigned patterns;
+- 64-bit divisions, absolute values and counts of bits, which the emulation by pairs of words does not cover, are made
+  of 32-bit words (a division bit by bit);
+- 32-bit unsigned divisions are made of signed ones where the kernel cannot be vectorised: the lowering has none for
+  vectors of one element; remainders come from the quotient, for its own form fails for the smallest number;
+- powers are products, by squaring.
 Dividing by zero gives some number, as in WGSL. Kernels without these operations are not touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 __all__ = ["write_out_integers"]
 
-_SIGNED = frozenset({"arith.divsi", "arith.remsi", "arith.floordivsi", "arith.ceildivsi"})
-_UNSIGNED = frozenset({"arith.divui", "arith.remui", "arith.ceildivui"})
 _EQ, _NE, _SLT, _ULT, _ULE, _UGT, _UGE = 0, 1, 2, 6, 7, 8, 9  # arith.cmpi's predicates
-_UNSIGNED_PREDICATES = (_ULT, _ULE, _UGT, _UGE)
 _BITS = 64
+_WORD = 32
+
+_SIGNED_DIVISIONS = frozenset({"arith.divsi", "arith.remsi", "arith.floordivsi", "arith.ceildivsi"})
+_UNSIGNED_DIVISIONS = frozenset({"arith.divui", "arith.remui", "arith.ceildivui"})
+_DIVISIONS = _SIGNED_DIVISIONS | _UNSIGNED_DIVISIONS
+# Operations that give another answer if a narrow operand's upper bits are not its sign (or zero).
+_SIGNED = _SIGNED_DIVISIONS | {"arith.shrsi", "arith.maxsi", "arith.minsi", "math.absi", "math.ipowi"}
+_UNSIGNED = _UNSIGNED_DIVISIONS | {"arith.shrui", "arith.maxui", "arith.minui"}
+_COUNTS = frozenset({"math.ctlz", "math.cttz", "math.ctpop"})
+_EXTENDED = frozenset({"arith.addui_extended", "arith.mulsi_extended", "arith.mului_extended"})
 
 
-def write_out_integers(module: Any) -> int:
+def write_out_integers(kernels: Sequence[Any]) -> int:
     """Change the kernels in place; returns the number of operations written out."""
-    found = [op for executable in _executables(module) for op in _walk(executable)]
-    divisions = [op for op in found if op.name in _SIGNED | _UNSIGNED and _width(op) == _BITS]
-    comparisons = [op for op in found if op.name == "arith.cmpi" and _is_narrow_unsigned(op)]
-    for op in divisions:
-        _divide(op)
-    for op in comparisons:
-        _widen(op)
-    return len(divisions) + len(comparisons)
+    count = 0
+    # Widening makes 32-bit operations, some of which are written out in turn.
+    for rules in (_narrow_rule, _word_rule, _long_rule):
+        for op in [op for kernel in kernels for op in _walk(kernel)]:
+            rule = rules(op)
+            if rule is not None:
+                _replace(op, rule)
+                count += 1
+    return count
 
 
-def _widen(op: Any) -> None:
+def _replace(op: Any, rule: Callable[[Any], list[Any]]) -> None:
+    from iree.compiler import ir
+
+    with op.context, op.location, ir.InsertionPoint(op):
+        for old, new in zip(op.results, rule(op), strict=True):
+            old.replace_all_uses_with(new)
+    op.erase()
+
+
+# -- 8 and 16 bits ----------------------------------------------------------------------------------------------------
+
+
+def _narrow_rule(op: Any) -> Callable[[Any], list[Any]] | None:
+    if not 1 < _width(op) < _WORD:
+        return None
+    if op.name in _EXTENDED:
+        return _narrow_extended
+    if op.name in _COUNTS:
+        return _narrow_count
+    if op.name in _SIGNED | _UNSIGNED | {"arith.cmpi", "arith.sitofp", "arith.uitofp"}:
+        return _widen
+    return None
+
+
+def _widen(op: Any) -> list[Any]:
+    """The operation on 32 bits."""
     from iree.compiler import ir
     from iree.compiler.dialects import arith
 
-    with op.context, op.location, ir.InsertionPoint(op):
-        word = ir.IntegerType.get_signless(32)
-        wide = [arith.extui(word, operand) for operand in op.operands]
-    for index, operand in enumerate(wide):
-        op.operands[index] = operand
+    signed = op.name in _SIGNED or op.name == "arith.sitofp"
+    if op.name == "arith.cmpi":
+        signed = _SLT <= ir.IntegerAttr(op.attributes["predicate"]).value < _ULT
+    wide = [_extended(operand, signed) for operand in op.operands]
+    narrow = op.results[0].type
+    keeps_type = op.name in ("arith.cmpi", "arith.sitofp", "arith.uitofp")
+    attributes = {name: op.attributes[name] for name in op.attributes}
+    result = ir.Operation.create(
+        op.name, [narrow if keeps_type else wide[0].type], wide, attributes=attributes
+    ).results[0]
+    return [result if keeps_type else arith.trunci(narrow, result)]
 
 
-def _divide(op: Any) -> None:
-    """Replace a 64-bit division or remainder."""
+def _narrow_extended(op: Any) -> list[Any]:
+    """Sum and carry, or the two halves of a product, out of 32 bits."""
+    from iree.compiler.dialects import arith
+
+    narrow, second = (result.type for result in op.results)
+    left, right = (_extended(operand, op.name == "arith.mulsi_extended") for operand in op.operands)
+    whole = (arith.addi if op.name == "arith.addui_extended" else arith.muli)(left, right)
+    return [arith.trunci(narrow, whole), arith.trunci(second, arith.shrui(whole, _constant(_WORD, narrow.width)))]
+
+
+def _narrow_count(op: Any) -> list[Any]:
+    from iree.compiler.dialects import arith
+    from iree.compiler.dialects import math as math_ops
+
+    kind = op.operands[0].type
+    word = _extended(op.operands[0], False)
+    if op.name == "math.ctpop":
+        counted = math_ops.ctpop(word)
+    elif op.name == "math.cttz":
+        counted = math_ops.cttz(arith.ori(word, _constant(_WORD, 1 << kind.width)))
+    else:
+        counted = arith.subi(math_ops.ctlz(word), _constant(_WORD, _WORD - kind.width))
+    return [arith.trunci(kind, counted)]
+
+
+def _extended(value: Any, signed: bool) -> Any:
     from iree.compiler import ir
+    from iree.compiler.dialects import arith
+
+    return (arith.extsi if signed else arith.extui)(ir.IntegerType.get_signless(_WORD), value)
+
+
+# -- 32 bits ----------------------------------------------------------------------------------------------------------
+
+
+def _word_rule(op: Any) -> Callable[[Any], list[Any]] | None:
+    if op.name == "math.ipowi" and _width(op) in (_WORD, _BITS):
+        return _power
+    if _width(op) != _WORD:
+        return None
+    if op.name == "arith.remsi":
+        return _signed_remainder
+    if op.name in _UNSIGNED_DIVISIONS and not _is_vectorised(op):
+        return _unsigned_division
+    return None
+
+
+def _is_vectorised(op: Any) -> bool:
+    """Whether the tensors of the kernel's operation around this one are of words that come in fours."""
+    from iree.compiler import ir
+
+    kinds = [value.type for value in (*op.parent.operands, *op.parent.results)]
+    return bool(kinds) and all(
+        isinstance(kind, ir.RankedTensorType)
+        and kind.rank > 0
+        and kind.has_static_shape
+        and kind.shape[-1] % 4 == 0
+        and str(kind.element_type) in ("i32", "f32")
+        for kind in kinds
+    )
+
+
+def _signed_remainder(op: Any) -> list[Any]:
     from iree.compiler.dialects import arith
 
     left, right = op.operands
-    with op.context, op.location, ir.InsertionPoint(op):
-        zero = _constant(_BITS, 0)
-        if op.name in _UNSIGNED:
-            quotient, remainder = _long_division(left, right)
-            result = remainder if op.name == "arith.remui" else quotient
-            if op.name == "arith.ceildivui":
-                more = arith.cmpi(_NE, remainder, zero)
-                result = arith.select(more, arith.addi(quotient, _constant(_BITS, 1)), quotient)
-        else:
-            left_negative, right_negative = (arith.cmpi(_SLT, value, zero) for value in (left, right))
-            quotient, remainder = _long_division(_negated(left, left_negative), _negated(right, right_negative))
-            signs_differ = arith.xori(left_negative, right_negative)
-            quotient = _negated(quotient, signs_differ)
-            result = _negated(remainder, left_negative) if op.name == "arith.remsi" else quotient
-            inexact = arith.cmpi(_NE, remainder, zero)
-            if op.name == "arith.floordivsi":
-                below = arith.andi(inexact, signs_differ)
-                result = arith.select(below, arith.subi(quotient, _constant(_BITS, 1)), quotient)
-            elif op.name == "arith.ceildivsi":
-                above = arith.andi(inexact, arith.xori(signs_differ, _constant(1, -1)))
-                result = arith.select(above, arith.addi(quotient, _constant(_BITS, 1)), quotient)
-    op.results[0].replace_all_uses_with(result)
-    op.erase()
+    return [arith.subi(left, arith.muli(arith.divsi(left, right), right))]
+
+
+def _unsigned_division(op: Any) -> list[Any]:
+    """Half the numerator is no negative number; the quotient of twice that is at most one too small.
+
+    It is negated, or the passes that come would see that both are positive, and take the unsigned division back."""
+    from iree.compiler.dialects import arith
+
+    left, right = op.operands
+    one, zero = _constant(_WORD, 1), _constant(_WORD, 0)
+    half = arith.subi(zero, arith.shrui(left, one))
+    quotient = arith.shli(arith.subi(zero, arith.divsi(half, right)), one)
+    quotient = arith.select(arith.cmpi(_SLT, right, zero), zero, quotient)
+    rest = arith.subi(left, arith.muli(quotient, right))
+    quotient = arith.addi(quotient, arith.extui(one.type, arith.cmpi(_UGE, rest, right)))
+    rest = arith.subi(left, arith.muli(quotient, right))
+    if op.name == "arith.ceildivui":
+        quotient = arith.addi(quotient, arith.extui(one.type, arith.cmpi(_NE, rest, zero)))
+    return [rest if op.name == "arith.remui" else quotient]
+
+
+def _power(op: Any) -> list[Any]:
+    """By squaring, bit by bit of the exponent. With a negative one, all but the powers of 1 and -1 round to zero."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith, scf
+
+    base, exponent = op.operands
+    width = base.type.width
+    zero, one, minus_one = (_constant(width, number) for number in (0, 1, -1))
+    bounds = [arith.constant(ir.IndexType.get(), number) for number in (0, width, 1)]
+    loop = scf.ForOp(*bounds, [word for value in (base, exponent, one) for word in _split(value)])
+    with ir.InsertionPoint(loop.body):
+        square, rest, product = _merged(loop.inner_iter_args, width)
+        odd = arith.cmpi(_NE, arith.andi(rest, one), zero)
+        product = arith.select(odd, arith.muli(product, square), product)
+        values = (arith.muli(square, square), arith.shrui(rest, one), product)
+        scf.yield_([word for value in values for word in _split(value)])
+    result = _merged(loop.results, width)[2]
+    odd = arith.cmpi(_NE, arith.andi(exponent, one), zero)
+    inverse = arith.select(arith.cmpi(_EQ, base, one), one, zero)
+    inverse = arith.select(arith.cmpi(_EQ, base, minus_one), arith.select(odd, minus_one, one), inverse)
+    return [arith.select(arith.cmpi(_SLT, exponent, zero), inverse, result)]
+
+
+def _split(value: Any) -> list[Any]:
+    """Loops carry 32-bit words."""
+    return list(_words(value)) if value.type.width == _BITS else [value]
+
+
+def _merged(words: Any, width: int) -> list[Any]:
+    listed = list(words)
+    if width != _BITS:
+        return listed
+    return [_joined(*pair) for pair in zip(listed[::2], listed[1::2], strict=True)]
+
+
+# -- 64 bits ----------------------------------------------------------------------------------------------------------
+
+
+def _long_rule(op: Any) -> Callable[[Any], list[Any]] | None:
+    if _width(op) != _BITS:
+        return None
+    if op.name in _DIVISIONS:
+        return _divide
+    if op.name in _COUNTS:
+        return _count
+    return {"math.absi": _absolute, "arith.addui_extended": _add_with_carry}.get(op.name)
+
+
+def _absolute(op: Any) -> list[Any]:
+    from iree.compiler.dialects import arith
+
+    (value,) = op.operands
+    return [_negated(value, arith.cmpi(_SLT, value, _constant(_BITS, 0)))]
+
+
+def _add_with_carry(op: Any) -> list[Any]:
+    from iree.compiler.dialects import arith
+
+    left, right = op.operands
+    total = arith.addi(left, right)
+    return [total, arith.cmpi(_ULT, total, left)]
+
+
+def _count(op: Any) -> list[Any]:
+    from iree.compiler.dialects import arith
+    from iree.compiler.dialects import math as math_ops
+
+    low, high = _words(op.operands[0])
+    zero, full = _constant(_WORD, 0), _constant(_WORD, _WORD)
+    if op.name == "math.ctpop":
+        counted = arith.addi(math_ops.ctpop(low), math_ops.ctpop(high))
+    elif op.name == "math.ctlz":
+        counted = arith.select(arith.cmpi(_EQ, high, zero), arith.addi(math_ops.ctlz(low), full), math_ops.ctlz(high))
+    else:
+        counted = arith.select(arith.cmpi(_EQ, low, zero), arith.addi(math_ops.cttz(high), full), math_ops.cttz(low))
+    return [arith.extui(op.results[0].type, counted)]
+
+
+def _divide(op: Any) -> list[Any]:
+    """A division or remainder."""
+    from iree.compiler.dialects import arith
+
+    left, right = op.operands
+    zero = _constant(_BITS, 0)
+    if op.name in _UNSIGNED_DIVISIONS:
+        quotient, remainder = _long_division(left, right)
+        if op.name == "arith.ceildivui":
+            more = arith.cmpi(_NE, remainder, zero)
+            quotient = arith.select(more, arith.addi(quotient, _constant(_BITS, 1)), quotient)
+        return [remainder if op.name == "arith.remui" else quotient]
+    left_negative, right_negative = (arith.cmpi(_SLT, value, zero) for value in (left, right))
+    quotient, remainder = _long_division(_negated(left, left_negative), _negated(right, right_negative))
+    signs_differ = arith.xori(left_negative, right_negative)
+    quotient = _negated(quotient, signs_differ)
+    inexact = arith.cmpi(_NE, remainder, zero)
+    if op.name == "arith.remsi":
+        return [_negated(remainder, left_negative)]
+    if op.name == "arith.floordivsi":
+        below = arith.andi(inexact, signs_differ)
+        return [arith.select(below, arith.subi(quotient, _constant(_BITS, 1)), quotient)]
+    if op.name == "arith.ceildivsi":
+        above = arith.andi(inexact, arith.xori(signs_differ, _constant(1, -1)))
+        return [arith.select(above, arith.addi(quotient, _constant(_BITS, 1)), quotient)]
+    return [quotient]
 
 
 def _long_division(numerator: Any, denominator: Any) -> tuple[Any, Any]:
@@ -155,23 +360,14 @@ def _constant(width: int, number: int) -> Any:
     return arith.constant(ir.IntegerType.get_signless(width), number)
 
 
-def _is_narrow_unsigned(op: Any) -> bool:
-    from iree.compiler import ir
-
-    predicate = ir.IntegerAttr(op.attributes["predicate"]).value
-    return predicate in _UNSIGNED_PREDICATES and 1 < _width(op) < 32
-
-
 def _width(op: Any) -> int:
     """Bits of an operation's first operand; 0 if it is no scalar integer."""
     from iree.compiler import ir
 
+    if len(op.operands) == 0:
+        return 0
     kind = op.operands[0].type
     return int(kind.width) if isinstance(kind, ir.IntegerType) else 0
-
-
-def _executables(module: Any) -> list[Any]:
-    return [inner.operation for inner in module.regions[0].blocks[0] if inner.operation.name == "hal.executable"]
 
 
 def _walk(op: Any) -> Iterator[Any]:
