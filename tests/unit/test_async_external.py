@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 
 import webree
-from webree.hal.device import Device
+from tests.conftest import Machine
 from webree.module_api import Module
-
-pytestmark = pytest.mark.native
 
 MODEL = """
 util.global private mutable @total = dense<0.0> : tensor<4xf32>
@@ -37,13 +35,13 @@ func.func @accumulate(%x: tensor<4xf32>) -> tensor<4xf32> {
 
 
 @functools.cache
-def module_bytes(execution_model: str = "async-external") -> bytes:
-    return webree.compile(MODEL.encode(), flags=[f"--iree-execution-model={execution_model}"])
+def module_bytes(target: str, execution_model: str = "async-external") -> bytes:
+    return webree.compile(MODEL.encode(), target=target, execution_model=execution_model)
 
 
 @pytest.fixture
-def module(device: Device) -> Iterator[Module]:
-    with webree.load(module_bytes(), device=device) as loaded:
+def module(machine: Machine) -> Iterator[Module]:
+    with webree.load(module_bytes(machine.target), device=machine.device) as loaded:
         assert all(function.signature.has_fences for function in loaded.functions.values())
         yield loaded
 
@@ -139,9 +137,9 @@ def test_what_the_program_itself_refuses(module: Module) -> None:
     assert module.accumulate(np.ones(4, "f4")).tolist() == [1.0] * 4
 
 
-def test_functions_without_fences_wait_before_they_are_called(device: Device) -> None:
+def test_functions_without_fences_wait_before_they_are_called(machine: Machine) -> None:
     x, gate = vector(), webree.Fence()
-    with webree.load(module_bytes("async-internal"), device=device) as module:
+    with webree.load(module_bytes(machine.target, "async-internal"), device=machine.device) as module:
         assert not module.add.signature.has_fences
 
         async def calls() -> list[float]:
@@ -153,3 +151,41 @@ def test_functions_without_fences_wait_before_they_are_called(device: Device) ->
             return result
 
         assert asyncio.run(calls()) == (x + x).tolist()
+
+
+# --- What IREE's own compiler writes ----------------------------------------------------------------------------------
+
+_WASM = (
+    "--iree-hal-local-target-device-backends=llvm-cpu",
+    "--iree-llvmcpu-target-triple=wasm32-unknown-unknown",
+    "--iree-llvmcpu-target-cpu-features=+simd128,+bulk-memory",
+)
+STOCK = {"wasm": _WASM, "vmvx": ("--iree-hal-local-target-device-backends=vmvx",)}
+"""Adapter of the CPU driver -> flags of `iree-compile`."""
+
+
+@functools.cache
+def stock_bytes(adapter: str) -> bytes:
+    import iree.compiler
+
+    flags = ["--iree-hal-target-device=local", *STOCK[adapter], "--iree-execution-model=async-external"]
+    data: bytes = iree.compiler.compile_str(MODEL, extra_args=flags)
+    return data
+
+
+@pytest.mark.parametrize("adapter", STOCK)
+def test_modules_of_the_stock_compiler(adapter: str) -> None:
+    inputs, gate = [vector() for _ in range(5)], webree.Fence()
+    with webree.load(stock_bytes(adapter), device=adapter) as module:
+        assert module.accumulate.signature.has_fences
+        assert module.device.info.name == adapter
+
+        async def calls() -> list[list[float]]:
+            first = asyncio.create_task(module.accumulate.after(gate).call_async(inputs[0]))
+            await asyncio.sleep(0)
+            later = [asyncio.create_task(module.accumulate_async(x)) for x in inputs[1:]]
+            assert (await module.add_async(inputs[0], inputs[1])).tolist() == (inputs[0] + inputs[1]).tolist()
+            gate.signal()
+            return [result.tolist() for result in await asyncio.gather(first, *later)]
+
+        assert asyncio.run(calls()) == totals(inputs)
