@@ -99,3 +99,54 @@ def test_a_model_is_compiled_first(
     model.write_bytes(MODEL)
     found = facts(model, capsys, "--profile", "webgpu-software")
     assert found["profiles"] == ["webgpu-software"]
+
+
+def compiled(folder: Path, target: str, execution_model: str = "async-internal") -> Path:
+    path = folder / "affine.vmfb"
+    path.write_bytes(webree.compile(MODEL, target=target, execution_model=execution_model))
+    return path
+
+
+def test_executables_of_every_target(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = compiled(tmp_path, "webgpu,cpu,vmvx")
+    found = facts(path, capsys)
+    assert set(found["executables"]) == {"webgpu", "cpu", "vmvx"}
+    assert sum(item["bytes"] for item in found["executables"].values()) == found["memory"]["executables"]
+    by_target = {
+        target: {kernel["name"] for kernel in found["kernels"] if kernel["target"] == target}
+        for target in found["executables"]
+    }
+    assert [len(names) for names in by_target.values()] == [2, 2, 2]
+    (cpu,) = (kernel for kernel in found["kernels"] if kernel["target"] == "cpu" and "matmul" in kernel["name"])
+    assert cpu["binding_count"] == 3
+    text = dump([str(path)], capsys)
+    for target in by_target:
+        assert f"\nkernels for {target}: 2 for " in text
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "executables", "imported"),
+    [
+        ("cpu", "async-external", ["cpu"], "hal"),
+        ("vmvx", "inline-dynamic", ["vmvx"], "hal_loader"),
+        ("cpu", "inline-dynamic", ["cpu"], "hal_loader"),
+        ("vmvx", "inline-static", [], "hal_inline"),
+    ],
+)
+def test_execution_models(
+    target: str,
+    model: str,
+    executables: list[str],
+    imported: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    path = compiled(tmp_path, target, model)
+    found = facts(path, capsys)
+    assert found["execution_model"] == model
+    assert list(found["executables"]) == executables
+    assert imported in {item["module"] for item in found["imports"]}
+    assert [item["asynchronous"] for item in found["functions"]] == [model == "async-external"]
+    text = dump([str(path)], capsys)
+    assert f"\nexecution model: {model}\n" in text
+    assert ("kernels are part of the host program" in text) == (model == "inline-static")
