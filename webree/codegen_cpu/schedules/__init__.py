@@ -1,24 +1,33 @@
 """Schedules of CPU kernels: how they are laid out and tiled for 128-bit vectors.
 
-Enters: the module at phase `input` (named linalg operations) and at phase `executable-sources` (one function per
-kernel). Leaves: the same module. A kernel that is not annotated gets the compiler's own choice.
+Enters: the module at phase `input` (named linalg operations) and at phase `executable-configurations` (one function per
+kernel, with the compiler's own tile sizes). Leaves: the same module, with images channels-last, with constant weights
+in panels, and with other tile sizes where the kernel is of a known kind. All other kernels stay the compiler's.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from webree.codegen_cpu.schedules.annotate import annotate
+from webree.codegen_cpu.schedules.panels import to_panels
+from webree.codegen_wgsl.schedules.layout import to_channels_last
+
 __all__ = ["annotate", "prepare", "preprocessing_flags"]
+
+_FLAGS = (
+    # Concatenation along the outermost dimension costs transpositions; along channels it only writes to slices.
+    "--iree-opt-outer-dim-concat=false",
+)
 
 
 def preprocessing_flags(profile: Any) -> list[str]:
     """Session flags of the compiler that suit a profile."""
-    return []
+    return list(_FLAGS)
 
 
 def prepare(module: Any, profile: Any) -> None:
-    """Change the layouts of a module at phase `input`, before kernels are formed."""
-
-
-def annotate(module: Any, profile: Any) -> None:
-    """Put a lowering configuration on the main operation of each kernel of a module at `executable-sources`."""
+    """Change the layouts of a module at phase `input`, before kernels are formed; not for modules that share their
+    weights with other targets, which would have to read panels too."""
+    to_channels_last(module)
+    to_panels(module)

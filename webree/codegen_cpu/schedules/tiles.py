@@ -1,0 +1,170 @@
+"""Tile sizes of kernels on 128-bit vectors.
+
+Enters: the loop nest of a kernel's main operation and the operations of its body. Leaves: a `Tiling`, or None for a
+kind of kernel that is better left to the compiler.
+
+Two things decide. In the innermost tile, multiplications must outnumber loads, with all results in registers: 4 rows by
+8 columns, or 1 row by 32 columns where rows cannot be tiled. Around it, the weights that a workgroup reads again for
+every 4 rows must stay in the core's second-level cache; the rest of the work is cut so that a few dozen workgroups
+keep up to 16 threads busy to the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from webree.codegen_wgsl.schedules.nest import Nest
+
+__all__ = ["CACHED_BYTES", "Tiling", "choose"]
+
+ROWS, COLUMNS = 4, 8
+CACHED_BYTES = 256 << 10
+"""Weights of a workgroup: half of a small core's second-level cache."""
+WORKGROUPS = 32
+"""More of them cost more than they balance."""
+WORKGROUP_FLOPS = 1 << 20
+"""Less work than that is not worth a workgroup."""
+
+_MULTIPLY_ADD = (("arith.mulf", "arith.addf"),)
+_TILED, _CONVOLVED = "DoubleTilingExpert", "ConvTileAndDecomposeExpert"
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Tile sizes, one per loop of the main operation; 0 leaves a loop whole.
+
+    Attributes:
+        workgroup: iterations of the parallel loops that one workgroup does.
+        vector: iterations that are computed at once.
+        steps: iterations of the reductions that are computed at once.
+        pipeline: the compiler's pass pipeline.
+    """
+
+    workgroup: tuple[int, ...]
+    vector: tuple[int, ...]
+    steps: tuple[int, ...]
+    pipeline: str
+
+
+def choose(nest: Nest, body: tuple[str, ...]) -> Tiling | None:
+    """The tiling of a kernel's main operation, or None."""
+    if len(nest.inputs) != 2 or len(nest.outputs) != 1 or not nest.outputs[0].projected:
+        return None
+    if body not in _MULTIPLY_ADD or any(access.bits != 32 for access in nest.accesses):
+        return None
+    left, right = nest.inputs
+    if not right.projected or any(dim is None for dim in left.dims):
+        return None
+    result = [dim[0][0] for dim in nest.outputs[0].dims if dim is not None]
+    if left.projected:
+        if _is_panelled(nest, result):
+            return _panelled(nest, result)
+        return _product(nest, result)
+    return _convolution(nest, result)
+
+
+def _is_panelled(nest: Nest, result: list[int]) -> bool:
+    """Weights [panel, k, column] and results […, panel, column]."""
+    weights = [dim[0][0] for dim in nest.inputs[1].dims if dim is not None]
+    rows = {dim[0][0] for dim in nest.inputs[0].dims if dim is not None}
+    return (
+        len(result) >= 2
+        and len(weights) == 3
+        and (weights[0], weights[2]) == (result[-2], result[-1])
+        and nest.ranges[result[-1]] == COLUMNS
+        and nest.reductions[weights[1]]
+        and rows == {*result[:-2], weights[1]}
+    )
+
+
+def _panelled(nest: Nest, result: list[int]) -> Tiling:
+    """A product with weights in panels."""
+    panel, column = result[-2:]
+    depth = next(loop for loop, reduces in enumerate(nest.reductions) if reduces)
+    vector = _sizes(nest, {loop: 1 for loop in result} | {column: COLUMNS})
+    panels = nest.ranges[panel] or 1
+    cached = max(1, CACHED_BYTES // (4 * COLUMNS * (nest.ranges[depth] or 1)))
+    if len(result) == 2:  # one row
+        vector[panel] = min(ROWS, panels)
+        chunk = max(vector[panel], -(-panels // WORKGROUPS))
+        return _tiling(nest, {panel: chunk}, vector, _TILED)
+    row = result[-3]
+    vector[row] = ROWS
+    chunk = _divisor(panels, cached)
+    return _tiling(nest, {panel: chunk, **_cut_rows(nest, result[:-2], -(-panels // chunk), ROWS)}, vector, _TILED)
+
+
+def _product(nest: Nest, result: list[int]) -> Tiling | None:
+    """A product of two computed matrices: the right side [… k, n] is read along its rows."""
+    if len(result) < 2 or sum(nest.reductions) != 1:
+        return None
+    row, column = result[-2:]
+    left, right = ([dim[0][0] for dim in access.dims if dim is not None] for access in nest.inputs)
+    if right[-1] != column or row in right or column in left or (nest.ranges[column] or 0) < COLUMNS:
+        return None
+    if nest.ranges[row] is None or left[-2:-1] != [row]:
+        return None
+    vector = _sizes(nest, {loop: 1 for loop in result} | {row: ROWS, column: COLUMNS})
+    return _tiling(nest, _cut_rows(nest, result[:-1], 1, ROWS), vector, _TILED)
+
+
+def _convolution(nest: Nest, result: list[int]) -> Tiling | None:
+    """A convolution [n, h, w, c] by [i, j, c, f] along rows of the image."""
+    left, right = nest.inputs
+    if len(result) != 4 or len(right.dims) != 4 or len(nest.ranges) != 7 or len(left.dims) != 4:
+        return None
+    image, height, width, column = result
+    weights = [dim[0][0] for dim in right.dims if dim is not None]
+    if weights[3] != column or left.innermost != weights[2] or (nest.ranges[column] or 0) < COLUMNS:
+        return None
+    vector = _sizes(nest, {loop: 1 for loop in result} | {width: ROWS, column: COLUMNS})
+    reduced = prod(nest.ranges[loop] or 1 for loop, reduces in enumerate(nest.reductions) if reduces)
+    columns = nest.ranges[column] or 1
+    chunk = (
+        COLUMNS * _divisor(columns // COLUMNS, CACHED_BYTES // (4 * COLUMNS * reduced))
+        if columns % COLUMNS == 0
+        else columns
+    )
+    rows = _cut_rows(nest, [image, height], -(-columns // chunk), 1, prod(nest.ranges[loop] or 1 for loop in (width,)))
+    return _tiling(nest, {column: chunk, **rows}, vector, _CONVOLVED)
+
+
+def _cut_rows(nest: Nest, loops: list[int], others: int, unit: int, width: int = 1) -> dict[int, int]:
+    """Tiles of the last of `loops`, a multiple of `unit`, the loops before it cut to single iterations, so that there
+    are enough workgroups; `others` is how many parts other loops are cut into."""
+    flops = 2 * prod(number or 1 for number in nest.ranges)
+    wanted = max(1, min(WORKGROUPS, flops // WORKGROUP_FLOPS)) / others
+    *outer, last = loops
+    cut: dict[int, int] = {}
+    for loop in outer:
+        number = nest.ranges[loop]
+        cut[loop] = 1 if number is None or wanted > 1 else 0
+        wanted /= number or 1
+    number = nest.ranges[last]
+    if number is None:
+        cut[last] = 16 * unit
+    else:
+        size = max(1, round(number / max(1.0, wanted)))
+        cut[last] = min(number, -(-size // unit) * unit)
+    return cut
+
+
+def _divisor(number: int, limit: int) -> int:
+    """The largest divisor of a number up to a limit; the limit if divisors are far below it."""
+    limit = max(1, min(number, limit))
+    best = max(size for size in range(1, limit + 1) if number % size == 0)
+    return best if 2 * best >= limit else limit
+
+
+def _sizes(nest: Nest, sizes: dict[int, int]) -> list[int]:
+    return [sizes.get(loop, 0) for loop in range(len(nest.ranges))]
+
+
+def _tiling(nest: Nest, workgroup: dict[int, int], vector: list[int], pipeline: str) -> Tiling:
+    return Tiling(
+        workgroup=tuple(_sizes(nest, workgroup)),
+        vector=tuple(vector),
+        steps=tuple(int(reduces) for reduces in nest.reductions),
+        pipeline=pipeline,
+    )
