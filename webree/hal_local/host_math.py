@@ -1,4 +1,4 @@
-"""The f64 functions of libm that libraries import and that take more than a few instructions, in terms of Python's math.
+"""The f64 functions of libm that libraries import and that take more than a few instructions, by Python's `math`.
 
 Enters: the arguments of a kernel's call. Leaves: the result as C99 (annex F) has it, also where Python's `math` raises.
 Only f64 models call these: what f32 kernels need, the compiler builds in, or libm.wasm has. Each call crosses into
@@ -10,7 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-__all__ = ["FUNCTIONS", "arity"]
+__all__ = ["FUNCTIONS", "LIBM", "arity"]
+
+LIBM = frozenset(
+    ("fmax", "fmaxf", "fmin", "fminf", "fmod", "fmodf", "log10f", "nearbyint", "nearbyintf")
+    + ("rint", "rintf", "round", "roundeven", "roundevenf", "roundf")
+)
+"""What libm.wasm exports."""
 
 _BINARY = frozenset(("atan2", "pow"))
 
@@ -78,7 +84,6 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "cbrt": math.cbrt,
     "cos": _total(math.cos, _infinite),
     "cosh": _total(math.cosh, _infinite),
-    "erf": math.erf,
     "exp": _total(math.exp, _infinite),
     "exp2": _total(math.exp2, _infinite),
     "expm1": _total(math.expm1, _infinite),

@@ -2,8 +2,8 @@
 
 Enters: a PIC module of IREE's executable library ABI (version 6), damaged or hostile perhaps. Leaves: its exports in
 order, or a `ModuleError`. No engine is needed: the library's tables are constants in its data segments, except for the
-pointers, which `__wasm_apply_data_relocs` writes and `iree_hal_executable_library_query` returns; both are straight-line
-code, evaluated here over a copy of the data. So a lookup costs no crossing, and tools work without an engine.
+pointers, which `__wasm_apply_data_relocs` writes and `iree_hal_executable_library_query` returns; both are
+straight-line code, evaluated here over a copy of the data. So a lookup costs no crossing, and tools need no engine.
 Source: iree/hal/local/executable_library.h; fields of 32-bit targets.
 """
 
@@ -24,6 +24,8 @@ RELOCATION_EXPORT = "__wasm_apply_data_relocs"
 _BASE = 1 << 20
 """Where the data is thought to lie: not 0, so that the first object differs from a null pointer."""
 _MAXIMUM_DATA_BYTES = 16 << 20
+_MAXIMUM_EXPORTS = 1 << 16
+_MAXIMUM_NAME_BYTES = 4096
 _LOCAL_MEMORY_PAGE_BYTES = 4096
 _ATTRIBUTE_BYTES = 64
 _MASK = 0xFFFF_FFFF
@@ -72,7 +74,7 @@ class _Evaluation:
 
     def text(self, address: int) -> str:
         start = self.place(address, 1)
-        end = self.memory.find(0, start)
+        end = self.memory.find(0, start, start + _MAXIMUM_NAME_BYTES)
         if end < 0:
             raise ModuleError("a kernel's name has no end")
         return self.memory[start:end].decode("utf-8", "replace")
@@ -142,8 +144,8 @@ class _Evaluation:
         if version != LIBRARY_VERSION:
             raise ModuleError(f"an executable has version {version} of the library ABI, supported is {LIBRARY_VERSION}")
         count, attributes, names = self.word(library + 12), self.word(library + 20), self.word(library + 32)
-        if count * 4 > len(self.memory):
-            raise ModuleError(f"an executable claims {count} kernels, more than its data can hold")
+        if count * 4 > len(self.memory) or count > _MAXIMUM_EXPORTS:
+            raise ModuleError(f"an executable claims {count} kernels, more than its data or this device can hold")
         if self.word(library + 4):
             raise ModuleError("an executable imports functions through the library ABI: there are none here")
         return tuple(

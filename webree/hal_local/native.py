@@ -7,7 +7,6 @@ returns, so nothing here ever waits; a stream is one call into WebAssembly, what
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 import weakref
@@ -91,7 +90,8 @@ class NativeEngine:
     def __init__(self, thread_count: int) -> None:
         import wasmtime
 
-        from webree.hal_local.native_threads import Binaries, SharedMemory, Worker, WorkerPool
+        from webree.hal_local import host_math
+        from webree.hal_local.native_threads import Binaries, LinearMemory, Worker, WorkerPool
 
         self.thread_count = thread_count
         self.counters = Counters()
@@ -104,32 +104,24 @@ class NativeEngine:
         self.description = f"wasmtime {version('wasmtime')}, {thread_count} thread{plural}"
         self._libraries: dict[int, tuple[Library, Placement]] = {}
         binaries = Binaries(self._compile(_file("player.wasm"), "player"), self._compile(_file("libm.wasm"), "libm"))
-        memory: SharedMemory | None = None
-        if self._shared:
-            limits = wasmtime.Limits(self.base_address >> 16, MAXIMUM_MEMORY_BYTES >> 16)
-            try:
-                memory = SharedMemory(self._engine, wasmtime.MemoryType(limits, shared=True))
-            except wasmtime.WasmtimeError as error:
-                raise _memory_error(self.base_address, 0, str(error)) from error
-        self._functions = frozenset(
-            entry.name for module in (binaries.libm,) for entry in module.exports if entry.name is not None
-        )
-        self._workers = [Worker(self._engine, memory, binaries, self._layout, thread) for thread in range(thread_count)]
+        self._functions = frozenset(host_math.FUNCTIONS) | {entry.name or "" for entry in binaries.libm.exports}
+        stores = [wasmtime.Store(self._engine) for _ in range(thread_count)]
+        try:
+            self._memory = LinearMemory(self._engine, stores[0], self.base_address, self._shared)
+        except wasmtime.WasmtimeError as error:
+            raise _memory_error(self.base_address, 0, str(error)) from error
+        self._workers = [
+            Worker(self._engine, store, self._memory, binaries, self._layout, thread)
+            for thread, store in enumerate(stores)
+        ]
         self._leader = self._workers[0]
         self._pool = WorkerPool(self._workers[1:], thread_count)
         self._close = weakref.finalize(self, _stop, self._pool, self._leader)
-        self._view = self._map()
+        self._view = self._memory.view(self.memory_bytes)
         for address, content in self._layout.initial_words():
             self._view[address : address + len(content)] = content
 
     # memory
-
-    def _map(self) -> memoryview:
-        """All of the memory as bytes."""
-        memory = self._leader.memory
-        pointer = memory.data_ptr() if self._shared else memory.data_ptr(self._leader.store)
-        address = ctypes.addressof(pointer.contents)
-        return memoryview((ctypes.c_ubyte * self.memory_bytes).from_address(address)).cast("B")
 
     def grow(self, byte_length: int) -> None:
         import wasmtime
@@ -140,13 +132,12 @@ class NativeEngine:
         if byte_length > MAXIMUM_MEMORY_BYTES:
             raise _memory_error(byte_length, self.memory_bytes, f"the most is {MAXIMUM_MEMORY_BYTES} bytes")
         pages = (byte_length + PAGE_BYTES - 1) // PAGE_BYTES - self.memory_bytes // PAGE_BYTES
-        memory = self._leader.memory
         try:
-            memory.grow(pages) if self._shared else memory.grow(self._leader.store, pages)
+            self._memory.grow(pages)
         except wasmtime.WasmtimeError as error:
             raise _memory_error(byte_length, self.memory_bytes, "the system gives no more") from error
         self.memory_bytes += pages * PAGE_BYTES
-        self._view = self._map()
+        self._view = self._memory.view(self.memory_bytes)
 
     def write(self, address: int, source: ByteSource) -> None:
         self._check()
@@ -205,18 +196,15 @@ class NativeEngine:
         return library
 
     def _check_imports(self, name: str, binary: WasmBinary) -> None:
-        from webree.hal_local import host_math
-
         missing = [
             entry.name
             for entry in library_imports(binary)
-            if entry.module != "env" or entry.name not in self._functions and entry.name not in host_math.FUNCTIONS
+            if entry.module != "env" or entry.name not in self._functions
         ]
         if missing:
             raise DeviceError(
-                f"{name} imports {', '.join(missing)}; this device has "
-                f"{', '.join(sorted({*self._functions, *host_math.FUNCTIONS}))}: compile the module with "
-                "`webree compile --target cpu`",
+                f"{name} imports {', '.join(missing)}; this device has {', '.join(sorted(self._functions))}: "
+                "compile the module with `webree compile --target cpu`",
                 status=StatusCode.UNIMPLEMENTED,
             )
 

@@ -20,10 +20,11 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from webree.hal_local import host_math
+from webree.hal_local.engine import MAXIMUM_MEMORY_BYTES, PAGE_BYTES
 from webree.hal_local.layout import CONTROL_ADDRESS, Layout, Placement
 from webree.hal_local.library_tables import LIBRARY_VERSION, QUERY_EXPORT, RELOCATION_EXPORT
 
-__all__ = ["Binaries", "PlayerTrap", "SharedMemory", "Worker", "WorkerPool"]
+__all__ = ["Binaries", "LinearMemory", "PlayerTrap", "Worker", "WorkerPool"]
 
 _MASK = 0xFFFF_FFFF
 
@@ -33,11 +34,45 @@ class PlayerTrap(Exception):
 
 
 class SharedMemory(wasmtime.SharedMemory):
-    """wasmtime-py's `_as_extern` wraps the handle in one pointer too many, so that a linker would read the wrong one."""
+    """wasmtime-py's `_as_extern` wraps the handle in one pointer too many: a linker would read something else."""
 
     def _as_extern(self) -> ffi.wasmtime_extern_t:
         union = ffi.wasmtime_extern_union(sharedmemory=self.ptr())
         return ffi.wasmtime_extern_t(ffi.WASMTIME_EXTERN_SHAREDMEMORY, union)
+
+
+class LinearMemory:
+    """The engine's memory, shared between threads or not.
+
+    Attributes:
+        item: what a linker takes.
+    """
+
+    item: wasmtime.Memory | wasmtime.SharedMemory
+
+    def __init__(self, engine: wasmtime.Engine, store: wasmtime.Store, byte_length: int, shared: bool) -> None:
+        self._store = store
+        pages = byte_length // PAGE_BYTES
+        if shared:
+            limits = wasmtime.Limits(pages, MAXIMUM_MEMORY_BYTES // PAGE_BYTES)
+            self.item = SharedMemory(engine, wasmtime.MemoryType(limits, shared=True))
+        else:
+            self.item = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(pages, None)))
+
+    def grow(self, pages: int) -> None:
+        """Raises `WasmtimeError` if the system gives no more."""
+        if isinstance(self.item, wasmtime.Memory):
+            self.item.grow(self._store, pages)
+        else:
+            self.item.grow(pages)
+
+    def view(self, byte_length: int) -> memoryview:
+        """The memory as bytes; good until it grows, and as long as the store lives."""
+        if isinstance(self.item, wasmtime.Memory):
+            pointer = self.item.data_ptr(self._store)
+        else:
+            pointer = self.item.data_ptr()
+        return memoryview((ctypes.c_ubyte * byte_length).from_address(ctypes.addressof(pointer.contents))).cast("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +94,7 @@ class _Call:
         self._owners = (store, function)
         self._parameters = (ffi.wasmtime_val_t * max(parameters, 1))()
         for value in self._parameters:
-            value.kind = ffi.WASMTIME_I32.value
+            value.kind = ffi.WASMTIME_I32
         self._results = (ffi.wasmtime_val_t * 1)()
         self._counts = parameters, results
 
@@ -90,12 +125,19 @@ def _trap_text(trap: wasmtime.Trap) -> str:
 class Worker:
     """What one thread has of its own: store, function table, stack, instances."""
 
-    def __init__(self, engine: wasmtime.Engine, memory: Any, binaries: Binaries, layout: Layout, thread: int) -> None:
+    def __init__(
+        self,
+        engine: wasmtime.Engine,
+        store: wasmtime.Store,
+        memory: LinearMemory,
+        binaries: Binaries,
+        layout: Layout,
+        thread: int,
+    ) -> None:
         self.thread = thread
         self.trap: str | None = None
-        self.store = wasmtime.Store(engine)
+        self.store = store
         i32 = wasmtime.ValType.i32()
-        self.memory = memory if memory is not None else _unshared_memory(self.store, layout.base_address)
         self.table = wasmtime.Table(
             self.store, wasmtime.TableType(wasmtime.ValType.funcref(), wasmtime.Limits(layout.table_size, None)), None
         )
@@ -108,7 +150,7 @@ class Worker:
         self.linker = wasmtime.Linker(engine)
         self.linker.allow_shadowing = True
         for name, item in (
-            ("memory", self.memory),
+            ("memory", memory.item),
             ("__indirect_function_table", self.table),
             ("__stack_pointer", stack),
         ):
@@ -146,10 +188,6 @@ class Worker:
         if RELOCATION_EXPORT in exports:
             self._call(exports, RELOCATION_EXPORT, 0, 0)()
         return self._call(exports, QUERY_EXPORT, 2, 1)(LIBRARY_VERSION, CONTROL_ADDRESS + 256)
-
-
-def _unshared_memory(store: wasmtime.Store, byte_length: int) -> wasmtime.Memory:
-    return wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(byte_length >> 16, None)))
 
 
 class WorkerPool:
