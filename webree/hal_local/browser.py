@@ -71,6 +71,20 @@ class BrowserEngine:
 
     def open(self, module: Any, worker_url: str) -> Suspendable[None]:
         """Create the memory and the threads. Raises `DeviceError`."""
+
+        def failed(text: str) -> DeviceError:
+            return self.failure or DeviceError(
+                f"the browser does not start the CPU device: {text}", status=StatusCode.UNAVAILABLE
+            )
+
+        self._attach((yield PromiseWait(module.open(self._options(worker_url)), failed=failed)))
+
+    def _attach(self, engine: Any) -> None:
+        self._engine = engine
+        self._functions = frozenset(engine.functions.to_py())
+
+    def _options(self, worker_url: str = "") -> Any:
+        """Those of engine.js."""
         layout = self._layout
         threads = range(layout.thread_count)
         options = {
@@ -89,14 +103,7 @@ class BrowserEngine:
             "workerUrl": worker_url,
             "onFailure": self._on_failure,
         }
-
-        def failed(text: str) -> DeviceError:
-            return self.failure or DeviceError(
-                f"the browser does not start the CPU device: {text}", status=StatusCode.UNAVAILABLE
-            )
-
-        self._engine = yield PromiseWait(module.open(plain(options)), failed=failed)
-        self._functions = frozenset(self._engine.functions.to_py())
+        return plain(options)
 
     def grow(self, byte_length: int) -> None:
         self._check()
@@ -138,8 +145,11 @@ class BrowserEngine:
             "slot": self._layout.library_slot(placement),
         }
         self.counters.crossings += 1
-        self._compiling[placement.identifier] = self._engine.load(self._fitting(file), plain(place))
+        self._compile(placement.identifier, self._fitting(file), plain(place))
         return library
+
+    def _compile(self, identifier: int, file: Any, place: Any) -> None:
+        self._compiling[identifier] = self._engine.load(file, place)
 
     def unload(self, library: Library) -> None:
         self._cross()

@@ -47,20 +47,21 @@ export function threadsHere() {
 /** An engine that is ready. @param {Options} options */
 export async function open(options) {
   const [player, libm] = await Promise.all([options.player, options.libm].map((file) => WebAssembly.compile(file)));
-  const engine = new Engine(options, createMemory(options.byteLength, options.threads > 0));
-  for (const [address, bytes] of options.initial) engine.bytes(address, bytes.length).set(bytes);
-  const { addresses, stackPointers, threads } = options;
-  const start = { memory: engine.memory, player, libm, addresses };
-  const names = [...Object.keys(HOST_MATH), ...WebAssembly.Module.exports(libm).map(({ name }) => name)];
-  engine.functions = [...new Set(names)];
-  if (threads) await engine.startWorkers(start);
-  else engine.thread = await Thread.start({ ...start, index: 0, count: 1, stackPointer: stackPointers[0] });
+  const engine = new Engine(options, player, libm);
+  if (options.threads) await engine.startWorkers();
+  else engine.startHere();
+  return engine;
+}
+
+/** An engine that plays on this thread and never needs to wait. @param {Options} options */
+export function openHere(options) {
+  const engine = new Engine(options, new WebAssembly.Module(options.player), new WebAssembly.Module(options.libm));
+  engine.startHere();
   return engine;
 }
 
 class Engine {
-  /** @type {Thread | null} */ thread = null;
-  /** What libraries may import. @type {string[]} */ functions = [];
+  /** @type {Thread | null} */ #thread = null;
   /** @type {Worker[]} */ #workers = [];
   /** Asked for, and not begun. @type {Step[]} */ #waiting = [];
   /** Told to worker 0. @type {Step[]} */ #playing = [];
@@ -68,10 +69,14 @@ class Engine {
   #failed = false;
   /** @type {((reply: Reply) => void) | null} */ #gathering = null;
 
-  /** @param {Options} options  @param {WebAssembly.Memory} memory */
-  constructor(options, memory) {
+  /** @param {Options} options  @param {WebAssembly.Module} player  @param {WebAssembly.Module} libm */
+  constructor(options, player, libm) {
     this.options = options;
-    this.memory = memory;
+    this.memory = createMemory(options.byteLength, options.threads > 0);
+    for (const [address, bytes] of options.initial) this.bytes(address, bytes.length).set(bytes);
+    this.start = { memory: this.memory, player, libm, addresses: options.addresses };
+    /** What libraries may import. */
+    this.functions = [...Object.keys(HOST_MATH), ...WebAssembly.Module.exports(libm).map(({ name }) => name)];
   }
 
   get byteLength() {
@@ -107,12 +112,14 @@ class Engine {
   /** Copies of ranges. @param {Uint32Array} ranges  two words each: address, length  @returns {Promise<Uint8Array[]>} */
   read(ranges) {
     const wanted = ranges.slice();
-    const run = () => {
-      const found = [];
-      for (let at = 0; at < wanted.length; at += 2) found.push(this.bytes(wanted[at], wanted[at + 1]).slice());
-      return found;
-    };
-    return this.#enqueue({ run });
+    return this.#enqueue({ run: () => this.readHere(wanted) });
+  }
+
+  /** The same at once, for an engine on this thread. @param {Uint32Array} ranges  @returns {Uint8Array[]} */
+  readHere(ranges) {
+    const found = [];
+    for (let at = 0; at < ranges.length; at += 2) found.push(this.bytes(ranges[at], ranges[at + 1]).slice());
+    return found;
   }
 
   /** Play; the time it took in ms. @param {Uint32Array} words  @returns {Promise<number>} */
@@ -135,10 +142,15 @@ class Engine {
     await this.#enqueue({ run: () => this.#link({ ...place, module }) });
   }
 
+  /** The same at once, for an engine on this thread. @param {Uint8Array<ArrayBuffer>} file  @param {Omit<Placed, "module">} place */
+  loadHere(file, place) {
+    this.#thread?.link({ ...place, module: new WebAssembly.Module(file) });
+  }
+
   /** @param {number} identifier */
   unload(identifier) {
     const run = () => {
-      this.thread?.unlink(identifier);
+      this.#thread?.unlink(identifier);
       for (const worker of this.#workers) post(worker, { unlink: identifier });
     };
     this.#enqueue({ run });
@@ -148,8 +160,11 @@ class Engine {
     this.#end(new Error("the device was closed"));
   }
 
-  /** @param {Omit<Start, "index" | "count" | "stackPointer">} start */
-  async startWorkers(start) {
+  startHere() {
+    this.#thread = new Thread({ ...this.start, index: 0, count: 1, stackPointer: this.options.stackPointers[0] });
+  }
+
+  async startWorkers() {
     const { stackPointers, threads, workerUrl } = this.options;
     this.#workers = Array.from({ length: threads }, (_, index) => {
       const worker = new Worker(workerUrl, { type: "module", name: `webree-cpu-${index}` });
@@ -159,7 +174,7 @@ class Engine {
     });
     const started = this.#gather();
     this.#workers.forEach((worker, index) =>
-      post(worker, { start: { ...start, index, count: threads, stackPointer: stackPointers[index] } }),
+      post(worker, { start: { ...this.start, index, count: threads, stackPointer: stackPointers[index] } }),
     );
     await started;
     this.#serve();
@@ -167,8 +182,8 @@ class Engine {
 
   /** @param {Placed} placed */
   async #link(placed) {
-    if (this.thread) {
-      await this.thread.link(placed);
+    if (this.#thread) {
+      this.#thread.link(placed);
       return;
     }
     const control = new Int32Array(this.memory.buffer, this.options.addresses.control);
@@ -233,7 +248,7 @@ class Engine {
   #pump() {
     while (this.#waiting.length && !this.#busy && !this.#failed) {
       const step = this.#waiting[0];
-      if (step.words && !this.thread) {
+      if (step.words && !this.#thread) {
         this.#workers[0].postMessage({ play: step.words }, [step.words.buffer]);
         this.#playing.push(step);
       } else if (this.#playing.length) {
@@ -247,9 +262,9 @@ class Engine {
 
   /** @param {Step} step */
   #run({ words, run, resolve, reject }) {
-    if (words && this.thread) {
+    if (words && this.#thread) {
       const begin = performance.now();
-      const failure = this.thread.play(words);
+      const failure = this.#thread.play(words);
       if (failure) this.#fail(failure, "");
       else resolve(performance.now() - begin);
       return;

@@ -44,7 +44,7 @@ export class Thread {
   /** @type {any} */ #player;
 
   /** @param {Start} start */
-  constructor({ memory, addresses, index, count, stackPointer }) {
+  constructor({ memory, player, libm, addresses, index, count, stackPointer }) {
     this.memory = memory;
     this.addresses = addresses;
     this.index = index;
@@ -56,21 +56,15 @@ export class Thread {
       __stack_pointer: new WebAssembly.Global({ value: "i32", mutable: true }, stackPointer),
       ...HOST_MATH,
     };
-  }
-
-  /** A thread that is ready. @param {Start} start */
-  static async start(start) {
-    const thread = new Thread(start);
-    Object.assign(thread.env, (await WebAssembly.instantiate(start.libm, { env: thread.env })).exports);
-    thread.#player = (await WebAssembly.instantiate(start.player, { env: thread.env })).exports;
-    return thread;
+    Object.assign(this.env, new WebAssembly.Instance(libm, { env: this.env }).exports);
+    this.#player = new WebAssembly.Instance(player, { env: this.env }).exports;
   }
 
   /** Make a library part of this thread; its data is written, the same by every thread. @param {Placed} placed */
-  async link({ identifier, module, dataBase, tableBase, tableSize, slot }) {
+  link({ identifier, module, dataBase, tableBase, tableSize, slot }) {
     if (this.table.length < tableSize) this.table.grow(tableSize - this.table.length);
     const env = { ...this.env, __memory_base: immutable(dataBase), __table_base: immutable(tableBase) };
-    const instance = await WebAssembly.instantiate(module, { env });
+    const instance = new WebAssembly.Instance(module, { env });
     const library = /** @type {any} */ (instance.exports);
     library.__wasm_apply_data_relocs?.();
     const environment = this.addresses.control + ENVIRONMENT_OFFSET;

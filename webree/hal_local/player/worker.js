@@ -17,12 +17,12 @@ let thread;
 const reply = (reply) => postMessage(reply);
 
 /** @param {Message} message */
-async function act({ start, link, unlink, play }) {
+function act({ start, link, unlink, play }) {
   if (start) {
-    thread = await Thread.start(start);
+    thread = new Thread(start);
     reply({ done: "start" });
   } else if (link) {
-    await thread.link(link);
+    thread.link(link);
     reply({ done: "link" });
   } else if (unlink !== undefined) {
     thread.unlink(unlink);
@@ -37,5 +37,9 @@ async function act({ start, link, unlink, play }) {
 }
 
 onmessage = ({ data }) => {
-  act(data).catch((error) => reply({ done: data.link ? "link" : "start", rejected: String(error.message ?? error) }));
+  try {
+    act(data);
+  } catch (error) {
+    reply({ done: data.link ? "link" : "start", rejected: error instanceof Error ? error.message : String(error) });
+  }
 };
