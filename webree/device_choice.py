@@ -88,7 +88,7 @@ def _rank(adapter: AdapterInfo) -> int:
 
 _KINDS = ("the first hardware adapter", "the CPU device", "a software adapter", "the CPU device's interpreter")
 """What `_rank` says, for people."""
-_SOFTWARE_GPU = 2
+_SOFTWARE_GPU = _KINDS.index("a software adapter")
 
 _TARGETS = {"webgpu-wgsl-fb": "webgpu", "system-wasm-wasm_32": "cpu", "vmvx-bytecode-fb": "vmvx"}
 _ADVICE = "A module for every machine: webree compile MODEL --target webgpu,cpu"
@@ -115,11 +115,14 @@ def _choose_auto(held: frozenset[str]) -> Suspendable[Chosen]:
             reasons.append((yield from _reason_for_none(name)))
         reasons += [f"{adapter}: {reason}" for adapter, reason in driver.missing().items()]
         adapters += found
-    fitting = [adapter for adapter in adapters if _loads(adapter, held)]
-    if not fitting:
-        raise _nothing_fits(held, adapters, skipped, reasons)
-    best = min(fitting, key=_rank if held else lambda adapter: (adapter.driver == "cpu", _rank(adapter)))
-    return (yield from _open_adapter(best, _auto_reason(best, adapters, held, skipped, reasons)))
+    fitting = sorted((adapter for adapter in adapters if _loads(adapter, held)), key=_rank)
+    for adapter in fitting:
+        reason = _auto_reason(adapter, adapters, held, skipped, reasons)
+        try:
+            return (yield from _open_adapter(adapter, reason))
+        except DeviceError as error:
+            reasons.append(f"{adapter.name}: {error}")
+    raise _nothing_fits(held, [adapter for adapter in adapters if adapter not in fitting], skipped, reasons)
 
 
 def _auto_reason(
@@ -127,31 +130,33 @@ def _auto_reason(
 ) -> str:
     """Which adapter was taken, why none before it in the order was, and what was passed over."""
     rank = _rank(best)
-    if not rank:
-        return f"auto: {_KINDS[rank]}"
-    unfit = [adapter for adapter in adapters if not _loads(adapter, held) and _rank(adapter) < rank]
-    passed = [f"{adapter.name}, which the module has no code for" for adapter in unfit]
-    passed += [
-        f"{adapter.name}, a software adapter"
-        for adapter in adapters
-        if _loads(adapter, held) and _rank(adapter) == _SOFTWARE_GPU > rank
-    ]
-    passed += [reason.partition(";")[0].rpartition(":")[0] or reason for reason in reasons]
-    why = f"as the module has no code for {', '.join(skipped)}" if skipped else "as no hardware adapter was found"
-    return f"auto: {_KINDS[rank]}, {why}" + (f" (passed over: {'; '.join(passed)})" if passed else "")
+    passed = [":".join(reason.split(":")[:2]) for reason in reasons]  # without what to install
+    why = ""
+    if rank:
+        before = [adapter for adapter in adapters if not _loads(adapter, held) and _rank(adapter) < rank]
+        software = [adapter for adapter in adapters if _loads(adapter, held) and _rank(adapter) == _SOFTWARE_GPU > rank]
+        passed += [f"{adapter.name}, a software adapter" for adapter in software]
+        unfit = [*(adapter.name for adapter in before), *skipped]
+        if best.driver == "cpu" and unfit == ["webgpu"]:
+            why = ", as the module has no code for webgpu"
+        else:
+            why = ", as no hardware adapter was found"
+            passed += [f"{name}, which the module has no code for" for name in unfit]
+    return f"auto: {_KINDS[rank]}{why}" + (f" (passed over: {'; '.join(passed)})" if passed else "")
 
 
 def _nothing_fits(
-    held: frozenset[str], adapters: list[AdapterInfo], skipped: list[str], reasons: list[str]
+    held: frozenset[str], others: list[AdapterInfo], skipped: list[str], reasons: list[str]
 ) -> DeviceError:
     if not held:
-        return DeviceError(f"no device found. {' '.join(reasons)}", status=StatusCode.NOT_FOUND)
-    there = ", ".join([*(adapter.name for adapter in adapters), *skipped]) or "none"
-    return DeviceError(
-        f"no device runs this module: it has code for {_described(held)}; devices that load other code: {there}. "
-        f"{' '.join([*reasons, _ADVICE])}",
-        status=StatusCode.INCOMPATIBLE if there != "none" else StatusCode.NOT_FOUND,
-    )
+        return DeviceError(f"no device found. {'; '.join(reasons)}", status=StatusCode.NOT_FOUND)
+    parts = [f"no device found for this module, which has code for {_described(held)} only"]
+    names = [*(adapter.name for adapter in others), *skipped]
+    if names:
+        parts.append(f"Other code is what {', '.join(names)} {'loads' if len(names) == 1 else 'load'}")
+    status = StatusCode.NOT_FOUND if reasons else StatusCode.INCOMPATIBLE
+    parts += ["; ".join(reasons)] if reasons else []
+    return DeviceError(". ".join([*parts, _ADVICE]), status=status)
 
 
 def _checked(adapter: AdapterInfo, held: frozenset[str]) -> AdapterInfo:
