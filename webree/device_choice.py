@@ -136,9 +136,9 @@ def _auto_reason(
         before = [adapter for adapter in adapters if not _loads(adapter, held) and _rank(adapter) < rank]
         software = [adapter for adapter in adapters if _loads(adapter, held) and _rank(adapter) == _SOFTWARE_GPU > rank]
         passed += [f"{adapter.name}, a software adapter" for adapter in software]
-        unfit = [*(adapter.name for adapter in before), *skipped]
-        if best.driver == "cpu" and unfit == ["webgpu"]:
-            why = ", as the module has no code for webgpu"
+        unfit = [*skipped, *(adapter.name for adapter in before)]
+        if best.driver == "cpu" and "webgpu" in skipped:
+            why = f", as the module has no code for {' or '.join(unfit)}"
         else:
             why = ", as no hardware adapter was found"
             passed += [f"{name}, which the module has no code for" for name in unfit]

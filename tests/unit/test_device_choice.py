@@ -161,8 +161,7 @@ CPU = ("*wasm:" + WASM, "*vmvx:" + VMVX)
          "for)"),
         (["Card"], [WASM], "wasm", "auto: the CPU device, as the module has no code for webgpu"),
         (["Card"], [VMVX], "vmvx",
-         "auto: the CPU device's interpreter, as no hardware adapter was found (passed over: wasm, which the module "
-         "has no code for; webgpu, which the module has no code for)"),
+         "auto: the CPU device's interpreter, as the module has no code for webgpu or wasm"),
         ([], [WGSL, WASM], "wasm",
          "auto: the CPU device, as no hardware adapter was found (passed over: webgpu: no adapter was found)"),
     ],
@@ -224,8 +223,8 @@ def test_no_gpu_and_no_other_code(drivers: Callable[..., None]) -> None:
         run_sync(choose_device("auto", [WGSL]))
     assert str(caught.value) == (
         "no device found for this module, which has code for webgpu (webgpu-wgsl-fb) only. Other code is what cpu "
-        "loads. webgpu: no adapter was found: webgpu needs a driver package. A module for every machine: webree compile "
-        "MODEL --target webgpu,cpu"
+        "loads. webgpu: no adapter was found: webgpu needs a driver package. A module for every machine: webree "
+        "compile MODEL --target webgpu,cpu"
     )
     assert caught.value.status == StatusCode.NOT_FOUND
 
