@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from webree.codegen_cpu.sections import CODE, CUSTOM, FUNCTION, IMPORT, TYPE, Reader, Section, number, vector
+from webree.codegen_cpu.sections import CODE, CUSTOM, EXPORT, FUNCTION, IMPORT, TYPE, Reader, Section, number, vector
 
-__all__ = ["FunctionType", "Import", "function_names", "imported_functions", "replace_function"]
+__all__ = [
+    "FunctionType",
+    "Import",
+    "exported_functions",
+    "function_names",
+    "function_type",
+    "imported_functions",
+    "replace_function",
+]
 
 _NAME_SECTION, _FUNCTION_NAMES = "name", 1
 _FUNCTION_TYPE = 0x60
@@ -63,6 +71,13 @@ def imported_functions(sections: Sequence[Section]) -> tuple[Import, ...]:
             if has_maximum:
                 reader.number()
     return tuple(found)
+
+
+def exported_functions(sections: Sequence[Section]) -> dict[str, FunctionType]:
+    """Types of the exported functions by name."""
+    reader = Reader(_content(sections, EXPORT) or b"\0")
+    exports = [(reader.name(), reader.byte(), reader.number()) for _ in range(reader.number())]
+    return {name: function_type(sections, index) for name, kind, index in exports if kind == _KIND_FUNCTION}
 
 
 def function_names(sections: Iterable[Section]) -> dict[str, int]:

@@ -1,9 +1,9 @@
-"""Conversions between f16 and f32, as WebAssembly libraries need them.
+"""Conversions between f16 and wider floats, as WebAssembly libraries need them.
 
-Enters: a library's sections. Leaves: the same with right bodies of `__extendhfsf2` and `__truncsfhf2`. LLVM calls them
-with the half-precision number in an i32; the library that the compiler links in takes and gives it in an f32, so that
-no engine accepts the result. The bodies here hold for all numbers: subnormal ones, infinities, NaN; rounding is to the
-nearest, to even in the middle, as IEEE 754 says.
+Enters: a library's sections. Leaves: the same with right bodies of `__extendhfsf2`, `__truncsfhf2` and `__truncdfhf2`.
+LLVM calls them with the half-precision number in an i32; the library that the compiler links in takes and gives it in
+an f32, so that no engine accepts the result. The bodies here hold for all numbers: subnormal ones, infinities, NaN;
+rounding is to the nearest, to even in the middle, as IEEE 754 says.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ __all__ = ["correct_half_conversions"]
 
 _EXTEND = FunctionType(("i32",), ("f32",))
 _TRUNCATE = FunctionType(("f32",), ("i32",))
+_TRUNCATE_64 = FunctionType(("f64",), ("i32",))
 
 
 def correct_half_conversions(sections: Sequence[Section]) -> None:
@@ -28,9 +29,9 @@ def correct_half_conversions(sections: Sequence[Section]) -> None:
             replace_function(sections, names[name], kind, body)
 
 
-def _signed(value: int) -> bytes:
-    """Signed LEB128 of a 32-bit pattern."""
-    value = (value & 0xFFFFFFFF) - ((value & 0x80000000) << 1)
+def _signed(value: int, width: int) -> bytes:
+    """Signed LEB128 of a bit pattern."""
+    value -= (value >> (width - 1)) << width
     encoded = bytearray()
     while not -64 <= value < 64:
         encoded.append(value & 0x7F | 0x80)
@@ -40,11 +41,19 @@ def _signed(value: int) -> bytes:
 
 
 def _i32(value: int) -> bytes:
-    return b"\x41" + _signed(value)
+    return b"\x41" + _signed(value, 32)
+
+
+def _i64(value: int) -> bytes:
+    return b"\x42" + _signed(value, 64)
 
 
 def _f32(bits: int) -> bytes:
     return b"\x43" + struct.pack("<I", bits)
+
+
+def _f64(bits: int) -> bytes:
+    return b"\x44" + struct.pack("<Q", bits)
 
 
 def _get(local: int) -> bytes:
@@ -58,7 +67,9 @@ def _tee(local: int) -> bytes:
 _AND, _OR, _XOR, _ADD, _SUB, _SHL, _SHR_U = b"\x71", b"\x72", b"\x73", b"\x6a", b"\x6b", b"\x74", b"\x76"
 _LT_U, _GT_U, _GE_U, _GE_F32 = b"\x49", b"\x4b", b"\x4f", b"\x60"
 _ADD_F32, _MUL_F32 = b"\x92", b"\x94"
-_TO_F32, _TO_I32 = b"\xbe", b"\xbc"  # reinterpretations of the bits
+_AND_64, _ADD_64, _SUB_64, _SHR_U_64, _WRAP = b"\x83", b"\x7c", b"\x7d", b"\x88", b"\xa7"
+_LT_U_64, _GT_U_64, _GE_U_64, _ADD_F64 = b"\x54", b"\x56", b"\x5a", b"\xa0"
+_TO_F32, _TO_I32, _TO_F64, _TO_I64 = b"\xbe", b"\xbc", b"\xbf", b"\xbd"  # reinterpretations of the bits
 _SELECT, _END = b"\x1b", b"\x0b"
 _IF_I32, _ELSE = b"\x04\x7f", b"\x05"
 
@@ -91,4 +102,23 @@ _TRUNCATE_BODY = b"".join(
     )
 )
 
-_BODIES = {"__extendhfsf2": (_EXTEND, _EXTEND_BODY), "__truncsfhf2": (_TRUNCATE, _TRUNCATE_BODY)}
+# The same in 64 bits: the mantissa is 42 bits longer than a half's, the bias larger by 1008.
+_UNIT_64 = 0x41B0000000000000  # 2 to the 28, whose last place is 2 to the -24
+_TRUNCATE_64_BODY = b"".join(
+    (
+        b"\x01\x01\x7e",  # local 1: the magnitude's bits
+        _get(0) + _TO_I64 + _i64(0x7FFFFFFFFFFFFFFF) + _AND_64 + _tee(1) + _i64(0x40F0000000000000) + _GE_U_64,
+        _IF_I32 + _i32(0x7E00) + _i32(0x7C00) + _get(1) + _i64(0x7FF0000000000000) + _GT_U_64 + _SELECT + _ELSE,
+        _get(1) + _i64(0x3F10000000000000) + _LT_U_64 + _IF_I32,
+        _get(1) + _TO_F64 + _f64(_UNIT_64) + _ADD_F64 + _TO_I64 + _i64(_UNIT_64) + _SUB_64 + _WRAP + _ELSE,
+        _get(1) + _i64((-1008 << 52) + (1 << 41) - 1 & 0xFFFFFFFFFFFFFFFF) + _ADD_64,
+        _get(1) + _i64(42) + _SHR_U_64 + _i64(1) + _AND_64 + _ADD_64 + _i64(42) + _SHR_U_64 + _WRAP,
+        _END + _END + _get(0) + _TO_I64 + _i64(48) + _SHR_U_64 + _WRAP + _i32(0x8000) + _AND + _OR + _END,
+    )
+)
+
+_BODIES = {
+    "__extendhfsf2": (_EXTEND, _EXTEND_BODY),
+    "__truncsfhf2": (_TRUNCATE, _TRUNCATE_BODY),
+    "__truncdfhf2": (_TRUNCATE_64, _TRUNCATE_64_BODY),
+}

@@ -10,9 +10,22 @@ from dataclasses import dataclass
 
 from webree.errors import CompileError
 
-__all__ = ["CODE", "CUSTOM", "FUNCTION", "IMPORT", "TYPE", "Reader", "Section", "join", "number", "split", "vector"]
+__all__ = [
+    "CODE",
+    "CUSTOM",
+    "EXPORT",
+    "FUNCTION",
+    "IMPORT",
+    "TYPE",
+    "Reader",
+    "Section",
+    "join",
+    "number",
+    "split",
+    "vector",
+]
 
-CUSTOM, TYPE, IMPORT, FUNCTION, CODE = 0, 1, 2, 3, 10
+CUSTOM, TYPE, IMPORT, FUNCTION, EXPORT, CODE = 0, 1, 2, 3, 7, 10
 
 _HEADER = b"\0asm\x01\0\0\0"
 

@@ -33,6 +33,7 @@ from webree.compiler.executables import (
     variants,
 )
 from webree.compiler.frontends import ImportedModel
+from webree.compiler.half_functions import widen_half_functions
 from webree.compiler.host import insert_libraries, name_device
 from webree.compiler.integers import write_out_integers
 from webree.compiler.merge import merge_executables
@@ -150,6 +151,9 @@ class Pipeline:
                 declare_unsigned(module, unsigned)
             elif phase == "global-optimization":
                 outline_constants(module)
+            elif phase == "executable-configurations" and self.plan.cpu is not None:
+                for _, kernels in variants(module, WASM_FORMAT):  # amends what the compiler chose
+                    cpu_schedules.annotate(kernels, self.plan.cpu)
             elif phase == "executable-targets":
                 if self.plan.webgpu is not None:
                     self.step("wgsl")
@@ -188,12 +192,10 @@ class Pipeline:
             narrow_ranges(module)
             self._statistics = dispatch_statistics(module)
             kernels = [variant for _, variant in variants(module, EXECUTABLE_FORMAT)]
+            widen_half_functions(kernels)
             write_out_integers(kernels)
             for kernel in kernels:
                 schedules.annotate(kernel, self.plan.webgpu)
-        if self.plan.cpu is not None:
-            for _, kernel in variants(module, WASM_FORMAT):
-                cpu_schedules.annotate(kernel, self.plan.cpu)
 
     def _phase(self, module: Any, start: str | None, end: str) -> Any:
         self.step(end)
