@@ -1,6 +1,7 @@
 """One Chromium for all browser tests: Pyodide in a worker, webree imported; starting it takes seconds.
 
-Enters: this machine's Chromium and `node_modules/pyodide`. Leaves: the fixture `session`. Where something is missing
+Enters: this machine's Chromium and `node_modules/pyodide`. Leaves: the fixtures `session`, with WebGPU and two threads
+for the CPU device, `alone`, with neither, and `cpu_session`, for what must hold in both. Where something is missing
 the tests are skipped with the command that installs it; where CI is set, they fail.
 """
 
@@ -15,10 +16,15 @@ from webree.errors import UsageError
 from webree.tools.browser_session import BrowserSession
 
 
-def open_session(*, jspi: bool = True) -> BrowserSession:
+CPU_THREADS = 2
+
+
+def open_session(
+    *, adapter: str = "swiftshader", jspi: bool = True, isolated: bool = True, threads: int = CPU_THREADS
+) -> BrowserSession:
     """A started session on SwiftShader, which every Chromium has."""
     try:
-        return BrowserSession(adapter="swiftshader", jspi=jspi).start()
+        return BrowserSession(adapter=adapter, jspi=jspi, isolated=isolated, threads=threads).start()
     except UsageError as error:
         return pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
 
@@ -29,3 +35,18 @@ def session() -> Iterator[BrowserSession]:
     with_browser = open_session()
     yield with_browser
     with_browser.close()
+
+
+@pytest.fixture(scope="session")
+def alone() -> Iterator[BrowserSession]:
+    """A browser without WebGPU, with a page that may not share memory: no threads."""
+    without = open_session(adapter="none", isolated=False)
+    yield without
+    without.close()
+
+
+@pytest.fixture(scope="session", params=["threads", "alone"])
+def cpu_session(request: pytest.FixtureRequest) -> BrowserSession:
+    """A browser for the CPU device: with threads, then without."""
+    found: BrowserSession = request.getfixturevalue("session" if request.param == "threads" else "alone")
+    return found

@@ -169,7 +169,7 @@ class Engine {
     this.#workers = Array.from({ length: threads }, (_, index) => {
       const worker = new Worker(workerUrl, { type: "module", name: `webree-cpu-${index}` });
       worker.onmessage = ({ data }) => this.#receive(data);
-      worker.onerror = (event) => this.#fail(null, event.message || "a worker could not be started");
+      worker.onerror = (event) => this.fail(null, event.message || "a worker could not be started");
       return worker;
     });
     const started = this.#gather();
@@ -222,9 +222,9 @@ class Engine {
   #receive(reply) {
     const { done, failure, timeMs } = reply;
     if (failure?.trap && !failure.message) {
-      setTimeout(() => this.#fail(failure, ""), EXPLANATION_MS); // The thread that trapped says more, very soon.
+      setTimeout(() => this.fail(failure, ""), EXPLANATION_MS); // The thread that trapped says more, very soon.
     } else if (failure) {
-      this.#fail(failure, "");
+      this.fail(failure, "");
     } else if (done === "play") {
       this.#playing.shift()?.resolve(timeMs);
       this.#pump();
@@ -265,7 +265,7 @@ class Engine {
     if (words && this.#thread) {
       const begin = performance.now();
       const failure = this.#thread.play(words);
-      if (failure) this.#fail(failure, "");
+      if (failure) this.fail(failure, "");
       else resolve(performance.now() - begin);
       return;
     }
@@ -282,8 +282,8 @@ class Engine {
     result.then(resolve, reject).then(after);
   }
 
-  /** @param {Failure | null} failure  @param {string} message */
-  #fail(failure, message) {
+  /** Give up. @param {Failure | null} failure  of a kernel; null if a worker died  @param {string} message */
+  fail(failure, message) {
     if (this.#failed) return;
     this.options.onFailure(failure, message);
     this.#end(new Error(message || failure?.message || "a kernel failed"));
