@@ -1,9 +1,10 @@
-"""webree and ONNX Runtime Web side by side: the same Chromium, page, adapter, models and inputs.
+"""webree and ONNX Runtime Web side by side: the same Chromium, page, device, models and inputs.
 
-Enters: names of models (random weights; Magika's are real), a number of repetitions. Leaves: a table and, if asked,
-JSON: for each model the time to load, of the first call and the median of the calls after it, for both, with ratios
-(below 1: webree is faster) and the outputs' error against ONNX Runtime on the CPU. Then what webree itself costs: the
-host's time for a call of many dispatches, submissions and crossings, the size of its wheel, the time to import it.
+Enters: names of models (random weights; Magika's are real), a device, a number of repetitions. Leaves: a table and, if
+asked, JSON: for each model the time to load, of the first call and the median of the calls after it, for both, with
+ratios (below 1: webree is faster) and the outputs' error against ONNX Runtime on the CPU. On WebGPU then what webree
+itself costs: the host's time for a call of many dispatches, submissions and crossings, the size of its wheel, the time
+to import it. On the CPU both get the same number of threads, first 1, then 2, on a page that is cross-origin isolated.
 
 Both sides are timed on the page (`performance.now()`): a load from the file's address to ready, a call from arrays to
 arrays. The calls of the two take turns, so that whatever else the machine does falls on both. webree's part runs in a
@@ -13,6 +14,7 @@ worker, messages included in its times; starting Python once is told apart. ONNX
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import subprocess
@@ -36,15 +38,19 @@ __all__ = ["compare", "main", "own_costs"]
 
 PROFILE = "webgpu-software"  # the headless browser computes on SwiftShader
 TIMES = {"load_ms": "load", "first_call_ms": "first call", "first_result_ms": "both", "median_ms": "median call"}
-"""ONNX Runtime compiles its kernels in the first call, webree when it loads: the sum of the two is comparable."""
+"""On WebGPU ONNX Runtime compiles its kernels in the first call, webree when it loads: compare the sum of the two."""
 
 CHAIN_LENGTH = 60
 CHAIN_WIDTH = 16
 IMPORT_RUNS = 5
 
+PEER_FILES = {"webgpu": "ort.webgpu.bundle.min.mjs", "wasm": "ort.wasm.bundle.min.mjs"}
+CPU_MODELS = ("squeezenet", "mobilenet_v2", "resnet50", "minilm")
+
 PEER = """
-import * as ort from "/ort/ort.webgpu.bundle.min.mjs";
+import * as ort from "/ort/PEER_FILE";
 ort.env.wasm.wasmPaths = "/ort/";
+ort.env.wasm.numThreads = THREADS;
 ort.env.logLevel = "error";
 let session, inputs, module;
 const timed = async (action) => {
@@ -53,7 +59,7 @@ const timed = async (action) => {
     return [result, performance.now() - start];
 };
 const fetchBuffer = async (url) => (await fetch(url)).arrayBuffer();
-const arrays = {float32: Float32Array, int32: Int32Array};
+const arrays = {float32: Float32Array, int32: Int32Array, int64: BigInt64Array};
 const flat = (results) => results.map((data) => Array.from(data, Number));
 globalThis.bench = {
     async prepare(specs) {
@@ -76,8 +82,8 @@ globalThis.bench = {
         });
         return [keep ? flat(results) : null, ms];
     },
-    async loadOurs(url) {
-        const [loaded, ms] = await timed(() => webree.load(url));
+    async loadOurs(url, device) {
+        const [loaded, ms] = await timed(() => webree.load(url, {device}));
         module = loaded;
         return ms;
     },
@@ -113,11 +119,21 @@ def chain(length: int = CHAIN_LENGTH) -> str:
     return f"func.func {signature} {{\n{body}\n  return %x{length} : {result}\n}}\n"
 
 
-def compare(session: BrowserSession, model: Model, seed: int, repetitions: int, provider: str) -> dict[str, Any]:
+@functools.cache
+def compiled(name: str, seed: int, device: str) -> bytes:
+    """The module, compiled once for all thread counts."""
+    (model,) = (model for model in MODELS if model.name == name)
+    profile = None if device == "cpu" else PROFILE
+    return webree.compile(model.make(seed), target=device, profile=profile, dims=dict(model.dims))
+
+
+def compare(
+    session: BrowserSession, model: Model, seed: int, repetitions: int, device: str, provider: str
+) -> dict[str, Any]:
     """One model on both; times in ms."""
     data, inputs = model.make(seed), model.inputs(seed)
     expected = reference(data, inputs)
-    module = webree.compile(data, profile=PROFILE, dims=dict(model.dims))
+    module = compiled(model.name, seed, device)
     urls = {"onnx": session.serve("model.onnx", data), "vmfb": session.serve("model.vmfb", module)}
     specs = []
     for number, (name, array) in enumerate(inputs.items()):
@@ -127,7 +143,7 @@ def compare(session: BrowserSession, model: Model, seed: int, repetitions: int, 
     evaluate("specs => bench.prepare(specs)", specs)
 
     loads = {
-        "webree": evaluate("url => bench.loadOurs(url)", urls["vmfb"]),
+        "webree": evaluate("([url, device]) => bench.loadOurs(url, device)", [urls["vmfb"], device]),
         "ort_web": evaluate("([url, provider]) => bench.loadPeer(url, provider)", [urls["onnx"], provider]),
     }
     calls = {"webree": "keep => bench.callOurs(keep)", "ort_web": "keep => bench.callPeer(keep)"}
@@ -144,9 +160,10 @@ def compare(session: BrowserSession, model: Model, seed: int, repetitions: int, 
             result[side]["calls_ms"].append(evaluate(call, False)[1])
     for side in calls:
         result[side]["median_ms"] = statistics.median(result[side]["calls_ms"])
+        result[side]["fastest_ms"] = min(result[side]["calls_ms"])
         result[side]["first_result_ms"] = result[side]["load_ms"] + result[side]["first_call_ms"]
     ours, peer = result["webree"], result["ort_web"]
-    result["ratio"] = {key: ours[key] / peer[key] for key in TIMES}
+    result["ratio"] = {key: ours[key] / peer[key] for key in (*TIMES, "fastest_ms")}
     evaluate("bench.close()")
     return result
 
@@ -198,7 +215,7 @@ def _import_natively() -> float:
 
 def _peer_folder() -> Path:
     folder = pyodide_folder().parent / "onnxruntime-web" / "dist"
-    if not (folder / "ort.webgpu.bundle.min.mjs").is_file():
+    if not all((folder / name).is_file() for name in PEER_FILES.values()):
         raise UsageError(f"ONNX Runtime Web is not installed in {folder.parent.parent}; run `npm ci`")
     return folder
 
@@ -215,42 +232,76 @@ def print_row(result: dict[str, Any]) -> None:
     print(f"{'':14}{'ratio':10}{times}", flush=True)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """`python -m benchmarks.browser`."""
-    names = [model.name for model in MODELS]
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument(
-        "--models", default=",".join(names), help=f"some of {','.join(names)}, or none (own costs only)"
+def print_heading(session: BrowserSession, device: str, threads: int, repetitions: int) -> None:
+    browser = session.page.context.browser
+    version = browser.version if browser else ""
+    where = f"the CPU, {threads} thread{'s' * (threads > 1)}" if device == "cpu" else "SwiftShader"
+    print(f"\nms, {where}, Chromium {version}, medians of {repetitions}")
+    print(f"{'model':24}{''.join(f'{title:>14}' for title in TIMES.values())}  {'relative error':>14}", flush=True)
+
+
+def _open_page(session: BrowserSession, provider: str, threads: int) -> float:
+    """Put both sides on the page and start Python; returns the milliseconds that took."""
+    session.server.mounts["/ort/"] = _peer_folder()
+    script = PEER.replace("PEER_FILE", PEER_FILES[provider]).replace("THREADS", str(threads))
+    session.server.files["/bench.js"] = script.encode()
+    session.page.add_script_tag(url="/bench.js", type="module")
+    session.page.wait_for_function("globalThis.bench !== undefined")
+    if threads > 1 and not session.page.evaluate("crossOriginIsolated"):
+        raise UsageError("the page is not cross-origin isolated, so that neither side has threads")
+    start_ms: float = session.page.evaluate(
+        "async () => { const start = performance.now(); await webree.start(); return performance.now() - start; }"
     )
+    return start_ms
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    names = ",".join(model.name for model in MODELS)
+    parser.add_argument("--device", default="webgpu", choices=("webgpu", "cpu"), help="of both (default: webgpu)")
+    parser.add_argument("--models", help=f"some of {names}, or none (own costs only)")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads on the CPU (default: 1,2)")
     parser.add_argument("--repetitions", type=int, default=5, help="calls to take the median of (5)")
-    parser.add_argument("--provider", default="webgpu", help="ONNX Runtime's: webgpu (default) or wasm")
+    parser.add_argument("--provider", choices=tuple(PEER_FILES), help="ONNX Runtime's (default: as the device)")
     parser.add_argument("--seed", type=int, default=1, help="of weights and inputs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
-    arguments = parser.parse_args(words)
-    chosen = [model for model in MODELS if model.name in arguments.models.split(",")]
+    return parser
 
-    with BrowserSession(adapter="swiftshader") as session:
-        session.server.mounts["/ort/"] = _peer_folder()
-        session.server.files["/bench.js"] = PEER.encode()
-        session.page.add_script_tag(url="/bench.js", type="module")
-        session.page.wait_for_function("globalThis.bench !== undefined")
-        start_ms = session.page.evaluate(
-            "async () => { const start = performance.now(); await webree.start(); return performance.now() - start; }"
-        )
-        browser = session.page.context.browser
-        facts = {"chromium": browser.version if browser else "", "provider": arguments.provider}
-        print(f"ms, SwiftShader in Chromium {facts['chromium']}, medians of {arguments.repetitions}")
-        print(f"{'model':24}{''.join(f'{title:>14}' for title in TIMES.values())}  {'relative error':>14}", flush=True)
-        results = []
-        for model in chosen:
-            results.append(compare(session, model, arguments.seed, arguments.repetitions, arguments.provider))
-            print_row(results[-1])
-        costs = {"python_start_ms": start_ms, **own_costs(session, max(20, arguments.repetitions))}
-    print("\nwebree's own costs")
+
+def main(words: Sequence[str] | None = None) -> int:
+    """`python -m benchmarks.browser`."""
+    arguments = _parser().parse_args(words)
+    device: str = arguments.device
+    threads: tuple[int, ...] = (0,)
+    provider = arguments.provider or ("wasm" if device == "cpu" else "webgpu")
+    names = (arguments.models or ",".join(CPU_MODELS if device == "cpu" else [model.name for model in MODELS])).split(
+        ","
+    )
+    chosen = [model for model in MODELS if model.name in names]
+    if missing := set(names) - {model.name for model in chosen} - {"none"}:
+        raise UsageError(f"no model named {', '.join(missing)}; there are {', '.join(model.name for model in MODELS)}")
+    if device == "cpu":
+        threads = tuple(int(word) for word in arguments.threads.split(","))
+    measured: list[dict[str, Any]] = []
+    costs: dict[str, Any] = {}
+    for count in threads:
+        adapter = "none" if device == "cpu" and provider == "wasm" else "swiftshader"
+        with BrowserSession(adapter=adapter, threads=count) as session:
+            start_ms = _open_page(session, provider, count or 1)
+            print_heading(session, device, count, arguments.repetitions)
+            for model in chosen:
+                row = compare(session, model, arguments.seed, arguments.repetitions, device, provider)
+                measured.append({"threads": count, **row})
+                print_row(row)
+            if device == "webgpu":
+                costs = {"python_start_ms": start_ms, **own_costs(session, max(20, arguments.repetitions))}
+    if costs:
+        print("\nwebree's own costs")
     for name, value in costs.items():
         print(f"  {name:24}{value:>12,.1f}")
     if arguments.json:
-        arguments.json.write_text(json.dumps({**facts, "models": results, "own_costs": costs}, indent=2) + "\n")
+        facts = {"device": device, "provider": provider, "models": measured, "own_costs": costs}
+        arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
     return 0
 
 
