@@ -1,4 +1,5 @@
-"""The conformance suite on the CPU device: its shared half over kernels in Python, and the adapter `wasm`."""
+"""The conformance suite on the CPU device: its shared half over kernels in Python, and the adapters `wasm` and
+`vmvx`."""
 
 from __future__ import annotations
 
@@ -7,17 +8,18 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.hal_cts import python_kernels, wasm_kernels
+from tests.hal_cts import python_kernels, vmvx_kernels, wasm_kernels
 from tests.hal_cts.cases import CASES, DRIVERS, Conformance
 from tests.hal_cts.suite import KernelSet
 from webree.errors import DeviceError
-from webree.hal.device import Device
+from webree.hal.device import AdapterInfo, Device
 from webree.hal.registry import create_driver
 from webree.hal_local.device import LocalDevice
 from webree.hal_local.host_engine import HostEngine
 from webree.waiting import Suspendable, run_sync
 
 PYTHON = KernelSet(python_kernels.FORMAT, python_kernels.executables, "local")
+VMVX = KernelSet(vmvx_kernels.FORMAT, vmvx_kernels.executables, "local")
 WASM = KernelSet(wasm_kernels.FORMAT, wasm_kernels.executables, "local")
 
 
@@ -65,6 +67,14 @@ def new_seed() -> int:
 @pytest.mark.parametrize("name", [name for name in CASES if name not in DRIVERS["cpu_host"].unsupported])
 def test_over_python(name: str) -> None:
     conform(name, Conformance(run_sync(open_host()), open_host, lose(PYTHON), new_seed(), PYTHON), "cpu_host")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in DRIVERS["cpu_host"].unsupported])
+def test_vmvx(name: str) -> None:
+    def open_device() -> Suspendable[Device]:
+        return (yield from create_driver("cpu").open(AdapterInfo("cpu", "vmvx")))
+
+    conform(name, Conformance(run_sync(open_device()), open_device, lose(VMVX), new_seed(), VMVX), "cpu_host")
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -98,8 +98,9 @@ def _read_exports(context: Context) -> list[LibraryExport]:
             found.append(
                 LibraryExport(
                     name=name,
-                    constant_count=int(attributes.get("constant_count", "0")),
-                    binding_count=int(attributes.get("binding_count", "0")),
+                    # The compiler writes both as signed bytes: 130 is "-126".
+                    constant_count=int(attributes.get("constant_count", "0")) & 0xFF,
+                    binding_count=int(attributes.get("binding_count", "0")) & 0xFF,
                     local_memory_bytes=int(attributes.get("local_memory", "0")),
                 )
             )
