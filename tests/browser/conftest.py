@@ -15,7 +15,6 @@ import pytest
 from webree.errors import UsageError
 from webree.tools.browser_session import BrowserSession
 
-
 CPU_THREADS = 2
 
 

@@ -185,8 +185,7 @@ class BrowserEngine:
 
     def idle(self) -> Wait | None:
         self._check()
-        promise = self._engine.idle()
-        return None if promise is None else PromiseWait(promise, failed=self._failed)
+        return None if self._engine.isIdle else PromiseWait(self._engine.idle(), failed=self._failed)
 
     def close(self) -> None:
         if self._engine is not None:

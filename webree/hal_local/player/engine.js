@@ -127,9 +127,9 @@ class Engine {
     return this.#enqueue({ words: words.slice() });
   }
 
-  /** A promise of the moment when all so far is done, or null if it is. */
+  /** Resolved when all so far is done. */
   idle() {
-    return this.isIdle ? null : this.#enqueue({ run: () => {} });
+    return this.#enqueue({ run: () => {} });
   }
 
   /**
