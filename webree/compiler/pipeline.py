@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from webree.codegen_cpu import schedules as cpu_schedules
+from webree.codegen_cpu.conversions import write_out_conversions
 from webree.codegen_wgsl import schedules
 from webree.compiler.constants import outline_constants
 from webree.compiler.cpu_target import WASM_FORMAT
@@ -35,6 +36,7 @@ from webree.compiler.executables import (
 from webree.compiler.frontends import ImportedModel
 from webree.compiler.half_functions import widen_half_functions
 from webree.compiler.host import insert_libraries, name_device
+from webree.compiler.inline import keep_constants
 from webree.compiler.integers import write_out_integers
 from webree.compiler.merge import merge_executables
 from webree.compiler.plan import PHASES, Plan
@@ -151,6 +153,10 @@ class Pipeline:
                 declare_unsigned(module, unsigned)
             elif phase == "global-optimization":
                 outline_constants(module)
+            elif phase == "flow" and self.plan.cpu is not None:
+                write_out_conversions(module)
+            elif phase == "stream" and self.plan.is_inline:
+                keep_constants(module)
             elif phase == "executable-configurations" and self.plan.cpu is not None:
                 for _, kernels in variants(module, WASM_FORMAT):  # amends what the compiler chose
                     cpu_schedules.annotate(kernels, self.plan.cpu)

@@ -1,0 +1,40 @@
+"""Constants of programs without a device.
+
+Enters: the module at `stream`. Leaves: the same module, in which the bytes of constants reach their globals through an
+optimisation barrier. Without a device, a global's initialiser becomes a plain store of constant bytes. The compiler
+then tries to make the bytes the global's initial value, which it cannot for bytes that are packed out of several
+tensors: it drops the initialiser and keeps the global empty, and kernels read from no buffer at all.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+__all__ = ["keep_constants"]
+
+
+def keep_constants(module: Any) -> int:
+    """Insert the barriers in place; returns how many there are."""
+    from iree.compiler import ir
+
+    initialisers = [op for op in _operations(module.regions[0].blocks[0]) if op.name == "util.initializer"]
+    constants = [
+        (op, following)
+        for initialiser in initialisers
+        for block in initialiser.regions[0]
+        for op, following in itertools.pairwise(_operations(block))
+        if op.name == "util.buffer.constant"
+    ]
+    for op, following in constants:
+        value = op.results[0]
+        uses = [(use.owner, use.operand_number) for use in value.uses]
+        with op.context, op.location, ir.InsertionPoint(following):
+            barrier = ir.Operation.create("util.optimization_barrier", [value.type], [value])
+        for user, number in uses:
+            user.operation.operands[number] = barrier.results[0]
+    return len(constants)
+
+
+def _operations(block: Any) -> list[Any]:
+    return [inner.operation for inner in block]
