@@ -17,6 +17,7 @@ from webree.compiler.target import DEVICE_ID, EXECUTABLE_FORMAT
 
 __all__ = ["insert_libraries", "name_device"]
 
+_WASM_TYPE = "application/wasm"
 _NO_DEVICE = "not found or unavailable: #hal.device.target"
 
 
@@ -27,13 +28,24 @@ def insert_libraries(module: Any) -> dict[str, bytes]:
     libraries = {}
     with module.context, ir.Location.unknown():
         for op in _walk(module):
-            if op.name != "hal.executable.binary" or _text(op, "format") != WASM_FORMAT:
+            symbol = _library_symbol(op)
+            if symbol is None:
                 continue
-            data = finish_library(bytes(memoryview(ir.DenseIntElementsAttr(op.attributes["data"]))))
+            name = "data" if op.name == "hal.executable.binary" else "value"
+            data = finish_library(bytes(memoryview(ir.DenseIntElementsAttr(op.attributes[name]))))
             kind = ir.VectorType.get([len(data)], ir.IntegerType.get_signless(8))
-            op.attributes["data"] = ir.DenseElementsAttr.get(memoryview(data), type=kind)
-            libraries[_text(op.parent.operation, "sym_name")] = data
+            op.attributes[name] = ir.DenseElementsAttr.get(memoryview(data), type=kind)
+            libraries[symbol] = data
     return libraries
+
+
+def _library_symbol(op: Any) -> str | None:
+    """The executable's symbol, if an operation holds a WebAssembly library; None for all others."""
+    if op.name == "hal.executable.binary" and _text(op, "format") == WASM_FORMAT:
+        return _text(op.parent.operation, "sym_name")
+    if op.name == "util.buffer.constant" and _text(op, "mime_type") == _WASM_TYPE:  # of a program without a device
+        return _text(op, "name")
+    return None
 
 
 def name_device(module: Any, plan: Plan) -> None:
