@@ -42,7 +42,7 @@ from webree.compiler.merge import merge_executables
 from webree.compiler.plan import PHASES, Plan
 from webree.compiler.ranges import narrow_ranges
 from webree.compiler.session import Session
-from webree.compiler.signatures import declare_unsigned, set_names, unsigned_types
+from webree.compiler.signatures import check_fenced_results, declare_unsigned, set_names, unsigned_types
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
 from webree.errors import CompileError, UsageError
@@ -138,6 +138,8 @@ class Pipeline:
             raise (imported.explain(error) if imported.explain is not None else error) from error
         if self.plan.webgpu is not None:
             self.warnings += demote_f64(self.session, module)
+        if self.plan.execution_model == "async-external":
+            check_fenced_results(module)
         self._set_target(module)
         set_names(module, imported.signatures)
         if end != "input":

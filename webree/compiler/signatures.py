@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from webree.compiler.frontends import Signature
+from webree.compiler.session import location_names
+from webree.errors import CompileError
 
-__all__ = ["UnsignedTypes", "declare_unsigned", "set_names", "unsigned_types"]
+__all__ = ["UnsignedTypes", "check_fenced_results", "declare_unsigned", "set_names", "unsigned_types"]
 
 _FUNCTIONS = ("func.func", "util.func", "ml_program.func")
 _REFLECTION, _DECLARATION = "iree.reflection", "iree.abi.declaration"
@@ -45,6 +47,29 @@ def set_names(module: Any, signatures: Sequence[Signature]) -> None:
                 op.attributes[attribute] = ir.ArrayAttr.get(
                     [ir.DictAttr.get({"iree.abi.name": ir.StringAttr.get(name)}) for name in names]
                 )
+
+
+def check_fenced_results(module: Any) -> None:
+    """That functions with fences return tensors only or scalars only, after `input`. Raises `CompileError`.
+
+    The compiler makes one barrier of a function's tensors, and loses the scalars beside them."""
+    from iree.compiler import ir
+
+    for name, op in _functions(module).items():
+        if "sym_visibility" in op.attributes and ir.StringAttr(op.attributes["sym_visibility"]).value != "public":
+            continue
+        results = ir.FunctionType(ir.TypeAttr(op.attributes["function_type"]).value).results
+        scalars = [str(kind) for kind in results if not isinstance(kind, ir.ShapedType)]
+        if scalars and len(scalars) < len(results):
+            location = next(iter(location_names(str(op.location))), None)
+            raise CompileError(
+                f"{f'{location}: ' if location else ''}function {name} returns tensors and scalars "
+                f"({', '.join(str(kind) for kind in results)}), which the execution model async-external cannot; return "
+                f"the scalars as tensors (tensor<{scalars[0]}>), or compile with async-internal",
+                op=op.name,
+                location=location,
+                unsupported=True,
+            )
 
 
 def unsigned_types(module: Any) -> dict[str, UnsignedTypes]:
