@@ -108,7 +108,7 @@ def test_fmodf_near_whole_quotients(libm: dict[str, Callable[..., float]]) -> No
 
 
 def test_log10f(libm: dict[str, Callable[..., float]]) -> None:
-    """Rounded right, as log10 in f64 tells, except where that lies half-way between two f32 numbers to its last bits."""
+    """The logarithm in f64, rounded to f32."""
     seed = time.time_ns()
     with np.errstate(all="ignore"):
         for x in values(np.float32, 5000, seed):

@@ -13,8 +13,10 @@ from collections.abc import Callable
 __all__ = ["FUNCTIONS", "LIBM", "arity"]
 
 LIBM = frozenset(
-    ("fmax", "fmaxf", "fmin", "fminf", "fmod", "fmodf", "log10f", "nearbyint", "nearbyintf")
-    + ("rint", "rintf", "round", "roundeven", "roundevenf", "roundf")
+    (
+        *("fmax", "fmaxf", "fmin", "fminf", "fmod", "fmodf", "log10f", "nearbyint", "nearbyintf"),
+        *("rint", "rintf", "round", "roundeven", "roundevenf", "roundf"),
+    )
 )
 """What libm.wasm exports."""
 

@@ -24,6 +24,8 @@ from webree.hal_local.engine import PAGE_BYTES, LibraryExport
 __all__ = [
     "CONTROL_ADDRESS",
     "FAILURE_ADDRESS",
+    "PAUSE_ADDRESS",
+    "PAUSE_INDEX",
     "STREAM_ADDRESS",
     "STREAM_WORDS",
     "Layout",
@@ -37,6 +39,11 @@ FAILURE_ADDRESS = CONTROL_ADDRESS + 196
 
 _LIBRARIES_ADDRESS = 4096
 MAXIMUM_LIBRARIES = (64 << 10) // 4 - 4096 // 4
+
+PAUSE_ADDRESS = CONTROL_ADDRESS + 32
+PAUSE_INDEX = 1
+"""Where the control block says how to wait, and the table index that is kept for it. Index 0 is never a function, as a
+null pointer is none."""
 
 STREAM_ADDRESS = 64 << 10
 STREAM_WORDS = 64 << 10
@@ -103,10 +110,9 @@ class Layout:
         self.thread_count = thread_count
         data = _THREADS_ADDRESS + thread_count * _STRIDE
         self.base_address = (data + _DATA_BYTES + PAGE_BYTES - 1) // PAGE_BYTES * PAGE_BYTES
-        # Index 0 is never a function, as a null pointer is none.
-        self.table_size = 1
+        self.table_size = PAUSE_INDEX + 1
         self._data = _Ranges(data, self.base_address)
-        self._table = _Ranges(1, 1 << 20)
+        self._table = _Ranges(PAUSE_INDEX + 1, 1 << 20)
         self._identifiers: set[int] = set()
 
     def initial_words(self) -> list[tuple[int, bytes]]:

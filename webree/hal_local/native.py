@@ -18,9 +18,18 @@ from typing import TYPE_CHECKING, Any
 from webree.errors import DeviceError, ModuleError, StatusCode
 from webree.hal.device import Counters
 from webree.hal_local.engine import MAXIMUM_MEMORY_BYTES, PAGE_BYTES, Library
-from webree.hal_local.layout import CONTROL_ADDRESS, FAILURE_ADDRESS, STREAM_ADDRESS, Layout, Placement, stream_pieces
+from webree.hal_local.layout import (
+    CONTROL_ADDRESS,
+    FAILURE_ADDRESS,
+    PAUSE_ADDRESS,
+    PAUSE_INDEX,
+    STREAM_ADDRESS,
+    Layout,
+    Placement,
+    stream_pieces,
+)
 from webree.hal_local.library_tables import library_imports, read_exports
-from webree.hal_local.wasm_binary import WasmBinary, with_shared_memory
+from webree.hal_local.wasm_binary import WasmBinary
 from webree.module.source import ByteSource, MemorySource
 from webree.waiting import Wait
 
@@ -91,35 +100,32 @@ class NativeEngine:
         import wasmtime
 
         from webree.hal_local import host_math
-        from webree.hal_local.native_threads import Binaries, LinearMemory, Worker, WorkerPool
+        from webree.hal_local.native_memory import LinearMemory
+        from webree.hal_local.native_threads import Binaries, Pauses, Worker, WorkerPool
 
         self.thread_count = thread_count
         self.counters = Counters()
         self.failure: DeviceError | None = None
         self._layout = Layout(thread_count)
         self.base_address = self.memory_bytes = self._layout.base_address
-        self._shared = thread_count > 1
-        self._engine = wasmtime.Engine(_configuration())
         plural = "s" if thread_count > 1 else ""
         self.description = f"wasmtime {version('wasmtime')}, {thread_count} thread{plural}"
         self._libraries: dict[int, tuple[Library, Placement]] = {}
-        binaries = Binaries(self._compile(_file("player.wasm"), "player"), self._compile(_file("libm.wasm"), "libm"))
-        self._functions = frozenset(host_math.FUNCTIONS) | {entry.name or "" for entry in binaries.libm.exports}
-        stores = [wasmtime.Store(self._engine) for _ in range(thread_count)]
         try:
-            self._memory = LinearMemory(self._engine, stores[0], self.base_address, self._shared)
+            self._memory = LinearMemory(self.base_address, thread_count)
         except wasmtime.WasmtimeError as error:
             raise _memory_error(self.base_address, 0, str(error)) from error
-        self._workers = [
-            Worker(self._engine, store, self._memory, binaries, self._layout, thread)
-            for thread, store in enumerate(stores)
-        ]
+        binaries = Binaries(self._compile(_file("player.wasm"), "player"), self._compile(_file("libm.wasm"), "libm"))
+        self._functions = host_math.LIBM | frozenset(host_math.FUNCTIONS)
+        pauses = Pauses(thread_count)
+        self._workers = [Worker(self._memory, binaries, self._layout, thread, pauses) for thread in range(thread_count)]
         self._leader = self._workers[0]
         self._pool = WorkerPool(self._workers[1:], thread_count)
         self._close = weakref.finalize(self, _stop, self._pool, self._leader)
-        self._view = self._memory.view(self.memory_bytes)
+        self._view = self._memory.view()
         for address, content in self._layout.initial_words():
             self._view[address : address + len(content)] = content
+        self._view[PAUSE_ADDRESS : PAUSE_ADDRESS + 4] = PAUSE_INDEX.to_bytes(4, "little")
 
     # memory
 
@@ -137,7 +143,7 @@ class NativeEngine:
         except wasmtime.WasmtimeError as error:
             raise _memory_error(byte_length, self.memory_bytes, "the system gives no more") from error
         self.memory_bytes += pages * PAGE_BYTES
-        self._view = self._memory.view(self.memory_bytes)
+        self._view = self._memory.view()
 
     def write(self, address: int, source: ByteSource) -> None:
         self._check()
@@ -167,10 +173,8 @@ class NativeEngine:
     def _compile(self, data: bytes, name: str) -> Any:
         import wasmtime
 
-        if self._shared:
-            data = with_shared_memory(data, MAXIMUM_MEMORY_BYTES >> 16)
         try:
-            return wasmtime.Module(self._engine, data)
+            return wasmtime.Module(self._memory.engine, data)
         except wasmtime.WasmtimeError as error:
             raise ModuleError(
                 f"wasmtime rejects its WebAssembly code: {str(error).strip()}; compile the module anew", where=name
@@ -181,7 +185,7 @@ class NativeEngine:
         content = bytes(data.read(0, data.size))
         binary = WasmBinary.parse(content)
         exports = read_exports(content)
-        name = f"executable {exports[0].name}" if exports else "executable"
+        name = f"executable {exports[0].name[:80]}" if exports else "executable"
         self._check_imports(name, binary)
         module = self._compile(content, name)
         self._park()
@@ -249,7 +253,7 @@ class NativeEngine:
         self.counters.crossings += 1
         leader = self._leader
         try:
-            if not self._shared:
+            if self.thread_count == 1:
                 status = leader.play(STREAM_ADDRESS, end, CONTROL_ADDRESS, 0, 1)
             else:
                 if not self._pool.serving:
@@ -305,22 +309,6 @@ class NativeEngine:
             self.failure = DeviceError(
                 "the CPU device is closed: open another one", status=StatusCode.FAILED_PRECONDITION
             )
-
-
-def _configuration() -> Any:
-    import wasmtime
-
-    configuration = wasmtime.Config()
-    configuration.wasm_threads = True
-    configuration.shared_memory = True
-    try:
-        configuration.cache = True
-    except wasmtime.WasmtimeError:
-        # No home directory to keep machine code in: it is compiled anew each time.
-        configuration = wasmtime.Config()
-        configuration.wasm_threads = True
-        configuration.shared_memory = True
-    return configuration
 
 
 def _file(name: str) -> bytes:

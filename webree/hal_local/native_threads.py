@@ -5,14 +5,17 @@ Enters: a memory, the player, libraries with their places, and calls of the play
 one that calls. The others sit in the player's `serve` between streams, so that a stream costs no Python at all there,
 and leave it only for libraries to be linked and at the end.
 
-This is the one file that touches wasmtime's private `_ffi`: to pass a shared memory to a linker, and because the public
-`Func.__call__` asks for the function's type at every call.
+Besides native_memory.py this is the one file that touches wasmtime's private `_ffi`, because the public `Func.__call__`
+asks for the function's type at every call.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,65 +23,27 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from webree.hal_local import host_math
-from webree.hal_local.engine import MAXIMUM_MEMORY_BYTES, PAGE_BYTES
-from webree.hal_local.layout import CONTROL_ADDRESS, Layout, Placement
+from webree.hal_local.layout import CONTROL_ADDRESS, PAUSE_INDEX, Layout, Placement
 from webree.hal_local.library_tables import LIBRARY_VERSION, QUERY_EXPORT, RELOCATION_EXPORT
+from webree.hal_local.native_memory import LinearMemory
 
-__all__ = ["Binaries", "LinearMemory", "PlayerTrap", "Worker", "WorkerPool"]
+__all__ = ["Binaries", "Pauses", "PlayerTrap", "Worker", "WorkerPool"]
 
 _MASK = 0xFFFF_FFFF
+
+_WAKE, _SLEEP = -1, -2
+_YIELDS = 50
+_NAP_SECONDS = 50e-6
 
 
 class PlayerTrap(Exception):
     """Code in the memory trapped; the text is wasmtime's own word for it."""
 
 
-class SharedMemory(wasmtime.SharedMemory):
-    """wasmtime-py's `_as_extern` wraps the handle in one pointer too many: a linker would read something else."""
-
-    def _as_extern(self) -> ffi.wasmtime_extern_t:
-        union = ffi.wasmtime_extern_union(sharedmemory=self.ptr())
-        return ffi.wasmtime_extern_t(ffi.WASMTIME_EXTERN_SHAREDMEMORY, union)
-
-
-class LinearMemory:
-    """The engine's memory, shared between threads or not.
-
-    Attributes:
-        item: what a linker takes.
-    """
-
-    item: wasmtime.Memory | wasmtime.SharedMemory
-
-    def __init__(self, engine: wasmtime.Engine, store: wasmtime.Store, byte_length: int, shared: bool) -> None:
-        self._store = store
-        pages = byte_length // PAGE_BYTES
-        if shared:
-            limits = wasmtime.Limits(pages, MAXIMUM_MEMORY_BYTES // PAGE_BYTES)
-            self.item = SharedMemory(engine, wasmtime.MemoryType(limits, shared=True))
-        else:
-            self.item = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(pages, None)))
-
-    def grow(self, pages: int) -> None:
-        """Raises `WasmtimeError` if the system gives no more."""
-        if isinstance(self.item, wasmtime.Memory):
-            self.item.grow(self._store, pages)
-        else:
-            self.item.grow(pages)
-
-    def view(self, byte_length: int) -> memoryview:
-        """The memory as bytes; good until it grows, and as long as the store lives."""
-        if isinstance(self.item, wasmtime.Memory):
-            pointer = self.item.data_ptr(self._store)
-        else:
-            pointer = self.item.data_ptr()
-        return memoryview((ctypes.c_ubyte * byte_length).from_address(ctypes.addressof(pointer.contents))).cast("B")
-
-
 @dataclass(frozen=True, slots=True)
 class Binaries:
     """Attributes:
-    player, libm: compiled for the engine's memory (shared or not).
+    player, libm: compiled.
     """
 
     player: wasmtime.Module
@@ -127,30 +92,31 @@ class Worker:
 
     def __init__(
         self,
-        engine: wasmtime.Engine,
-        store: wasmtime.Store,
         memory: LinearMemory,
         binaries: Binaries,
         layout: Layout,
         thread: int,
+        pause: Callable[[int], None],
     ) -> None:
         self.thread = thread
         self.trap: str | None = None
-        self.store = store
+        self.store = memory.stores[thread]
         i32 = wasmtime.ValType.i32()
         self.table = wasmtime.Table(
             self.store, wasmtime.TableType(wasmtime.ValType.funcref(), wasmtime.Limits(layout.table_size, None)), None
         )
         self.table_size = layout.table_size
+        signature = wasmtime.FuncType([i32], [])
+        self.table.set(self.store, PAUSE_INDEX, wasmtime.Func(self.store, signature, pause))
         stack = wasmtime.Global(
             self.store,
             wasmtime.GlobalType(i32, True),
             wasmtime.Val.i32(layout.stack_pointer(thread)),
         )
-        self.linker = wasmtime.Linker(engine)
+        self.linker = wasmtime.Linker(memory.engine)
         self.linker.allow_shadowing = True
         for name, item in (
-            ("memory", memory.item),
+            ("memory", memory.memories[thread]),
             ("__indirect_function_table", self.table),
             ("__stack_pointer", stack),
         ):
@@ -188,6 +154,25 @@ class Worker:
         if RELOCATION_EXPORT in exports:
             self._call(exports, RELOCATION_EXPORT, 0, 0)()
         return self._call(exports, QUERY_EXPORT, 2, 1)(LIBRARY_VERSION, CONTROL_ADDRESS + 256)
+
+
+class Pauses:
+    """How threads wait that have spun for a while; the player calls this."""
+
+    def __init__(self, thread_count: int) -> None:
+        self._wake = threading.Semaphore(0)
+        self._sleepers = thread_count - 1
+
+    def __call__(self, what: int) -> None:
+        if what == _SLEEP:
+            self._wake.acquire()
+        elif what == _WAKE:
+            # One too many only lets a thread look again.
+            self._wake.release(self._sleepers)
+        elif what < _YIELDS and hasattr(os, "sched_yield"):
+            os.sched_yield()
+        else:
+            time.sleep(_NAP_SECONDS)
 
 
 class WorkerPool:

@@ -2,9 +2,9 @@
 ;; with other threads. One crossing from the host plays a whole stream. The same file serves wasmtime and browsers.
 ;;
 ;; IMPORTS
-;;   env.memory                     the engine's memory; for several threads the host patches this import to a shared
-;;                                  one (flags 3 and a maximum). With one thread the memory may be unshared: nothing
-;;                                  waits then.
+;;   env.memory                     the engine's memory; in a browser with several threads the host patches this import
+;;                                  to a shared one (flags 3 and a maximum). Where `pause` below is not 0, or with one
+;;                                  thread, it is an unshared one, although several instances may have the same bytes.
 ;;   env.__indirect_function_table  the table that the libraries of this thread are linked into.
 ;; EXPORTS (all i32)
 ;;   play(words, end, control, thread, thread_count) -> status
@@ -29,6 +29,8 @@
 ;;             workgroup sizes and local memory sizes there
 ;;    20 i32 H address of the first thread block          24 i32 H bytes from one thread block to the next
 ;;    28 i32 H offset of the local memory in a thread block
+;;    32 i32 H pause: 0, or a table index of a function (i32), which waits instead of memory.atomic.wait32:
+;;             n >= 0: for a moment, the n-th time in this wait; -1: wake all threads that sleep; -2: sleep
 ;;    64 i64 ticket: work items taken                   128 i64 done: work items finished
 ;;   136 i32 sleepers at barriers                       140 i32 idle threads in `serve`
 ;;   192 i32 active threads in `serve`
@@ -50,6 +52,19 @@
   (import "env" "memory" (memory 1))
   (import "env" "__indirect_function_table" (table 1 funcref))
   (type $kernel (func (param i32 i32 i32) (result i32)))
+  (type $pause (func (param i32)))
+
+  ;; The host's way to wait, if it has one.
+  (func $pause (param $control i32) (param $what i32) (result i32)
+    (if (i32.eqz (i32.load offset=32 (local.get $control))) (then (return (i32.const 0))))
+    (call_indirect (type $pause) (local.get $what) (i32.load offset=32 (local.get $control)))
+    (i32.const 1))
+
+  (func $wake (param $control i32)
+    (if (i32.atomic.load offset=140 (local.get $control))
+      (then
+        (if (i32.eqz (call $pause (local.get $control) (i32.const -1)))
+          (then (drop (memory.atomic.notify (local.get $control) (i32.const -1))))))))
 
   ;; Number of work items of a command.
   (func $items (param $command i32) (param $thread_count i32) (result i64)
@@ -300,6 +315,7 @@
       (if (i64.ge_s (local.get $done) (local.get $target)) (then (return (i32.const 0))))
       (local.set $spins (i32.add (local.get $spins) (i32.const 1)))
       (br_if $again (i32.lt_u (local.get $spins) (i32.const 4000)))
+      (br_if $again (call $pause (local.get $control) (i32.sub (local.get $spins) (i32.const 4000))))
       (drop (i32.atomic.rmw.add offset=136 (local.get $control) (i32.const 1)))
       (local.set $done (i64.atomic.load offset=128 (local.get $control)))
       (if (i64.lt_s (local.get $done) (local.get $target))
@@ -325,8 +341,7 @@
     (i32.store offset=8 (local.get $control) (local.get $words))
     (i32.store offset=12 (local.get $control) (local.get $end))
     (drop (i32.atomic.rmw.add (local.get $control) (i32.const 1)))
-    (if (i32.atomic.load offset=140 (local.get $control))
-      (then (drop (memory.atomic.notify (local.get $control) (i32.const -1)))))
+    (call $wake (local.get $control))
     (local.set $status (call $play (local.get $words) (local.get $end) (local.get $control) (i32.const 0)
                                    (local.get $thread_count)))
     (call $close (local.get $control))
@@ -341,15 +356,18 @@
       (local.set $spins (i32.add (local.get $spins) (i32.const 1)))
       (if (i32.gt_u (local.get $spins) (i32.const 4000))
         ;; nobody notifies: a word that does not change, for 50 microseconds, lets others have the core
-        (then (drop (memory.atomic.wait32 offset=4 (local.get $control)
+        (then
+          (br_if $again (call $pause (local.get $control) (i32.sub (local.get $spins) (i32.const 4000))))
+          (drop (memory.atomic.wait32 offset=4 (local.get $control)
                                           (i32.atomic.load offset=4 (local.get $control)) (i64.const 50000)))))
       (br $again)))
 
   (func (export "serve") (param $control i32) (param $thread i32) (param $thread_count i32) (result i32)
     (local $seen i32) (local $generation i32) (local $spins i32)
     (loop $again
-      (if (i32.atomic.load offset=4 (local.get $control)) (then (return (i32.const 0))))
+      ;; in this order: `dismiss` writes them in the other, so an old generation is all that goes with an old `quit`
       (local.set $generation (i32.atomic.load (local.get $control)))
+      (if (i32.atomic.load offset=4 (local.get $control)) (then (return (i32.const 0))))
       (if (i32.and (i32.and (local.get $generation) (i32.const 1))
                    (i32.ne (local.get $generation) (local.get $seen)))
         (then
@@ -365,7 +383,10 @@
       (local.set $spins (i32.add (local.get $spins) (i32.const 1)))
       (br_if $again (i32.lt_u (local.get $spins) (i32.const 4000)))
       (drop (i32.atomic.rmw.add offset=140 (local.get $control) (i32.const 1)))
-      (drop (memory.atomic.wait32 (local.get $control) (local.get $generation) (i64.const -1)))
+      (if (i32.eq (local.get $generation) (i32.atomic.load (local.get $control)))
+        (then
+          (if (i32.eqz (call $pause (local.get $control) (i32.const -2)))
+            (then (drop (memory.atomic.wait32 (local.get $control) (local.get $generation) (i64.const -1)))))))
       (drop (i32.atomic.rmw.sub offset=140 (local.get $control) (i32.const 1)))
       (local.set $spins (i32.const 0))
       (br $again))
@@ -374,7 +395,7 @@
   (func (export "dismiss") (param $control i32)
     (i32.atomic.store offset=4 (local.get $control) (i32.const 1))
     (drop (i32.atomic.rmw.add (local.get $control) (i32.const 2)))
-    (drop (memory.atomic.notify (local.get $control) (i32.const -1))))
+    (call $wake (local.get $control)))
 
   (func (export "trapped") (param $control i32) (param $thread i32)
     (i32.store offset=204 (local.get $control) (i32.const 1))
