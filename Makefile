@@ -8,7 +8,7 @@ VENV   := .venv/bin
 SETUP  := @$(PYTHON) scripts/setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-native test-browser lint format bench wheel clean distclean
+.PHONY: help setup demo test test-unit test-native test-browser lint format bench player wheel clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,9 +44,14 @@ format: ## format the code, and mend what ruff can
 	$(SETUP) python lint
 	@$(VENV)/ruff format . && $(VENV)/ruff check --fix .
 
-bench: ## measure against ONNX Runtime Web, side by side in Chromium
-	$(SETUP) python adapter chromium peers
+bench: ## measure against ONNX Runtime Web, side by side in Chromium, on WebGPU and on the CPU
+	$(SETUP) python chromium peers
 	@$(VENV)/python -m benchmarks.browser
+	@$(VENV)/python -m benchmarks.browser --device cpu
+
+player: ## assemble the CPU device's player (*.wat) into the .wasm files that are committed
+	$(SETUP) python
+	@$(VENV)/python scripts/build_player.py
 
 wheel: ## build the wheel into dist/, and the smaller one for Pyodide (no compiler, no tools) into dist/pyodide/
 	$(SETUP) python lint
