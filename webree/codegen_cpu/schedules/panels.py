@@ -3,8 +3,9 @@
 Enters: the module at phase `input`, images channels-last. Leaves: the same module, in which convolutions and matrix
 products with constant f32 weights are generic operations that read the weights as panels: `[columns / 8, …, 8]`, where
 `…` are the reduced dimensions. The compiler evaluates the rearrangement once, at compile time (at load time for
-parameters), and a kernel then loads two vectors of 128 bits one after the other for every step of its reduction, instead
-of strided rows. Without panels the compiler also undoes transpositions of weights and gathers columns one by one.
+parameters), and a kernel then loads two vectors of 128 bits one after the other for every step of its reduction,
+instead of strided rows. Without panels the compiler also undoes transpositions of weights and gathers columns one by
+one.
 
 Only for modules whose one target is the CPU: a module for several devices shares its weights between them.
 """
@@ -19,6 +20,9 @@ __all__ = ["PANEL", "to_panels"]
 
 PANEL = 8
 """Columns of a panel: two vectors of 128 bits."""
+DIRECT_BYTES = 1 << 20
+"""Filters beyond that do not stay in a core's second-level cache while an image passes: the windows are written out as
+rows then, so that the convolution becomes a matrix product, which reads the filter panel by panel."""
 
 _CONVOLUTION = "linalg.conv_2d_nhwc_hwcf"
 _MATMULS = ("linalg.matmul", "linalg.batch_matmul")
@@ -135,11 +139,48 @@ def _convolution(op: Any) -> Any | None:
     height, width, _, columns = filters.type.shape
     if columns < PANEL:
         return None
-    if (height, width) != (1, 1) or any(image.type.is_dynamic_dim(dim) for dim in (1, 2) if strides[dim - 1] > 1):
+    if any(start.type.is_dynamic_dim(dim) for dim in (1, 2)):
         return None
-    if strides != [1, 1]:
-        image = _strided(image, strides, start)
-    return _product(image, _collapse(filters, [[0, 1, 2], [3]]))
+    matrix = _collapse(filters, [[0, 1, 2], [3]])
+    if (height, width) == (1, 1):
+        return _product(image if strides == [1, 1] else _strided(image, strides, start), matrix)
+    if 4 * math.prod(filters.type.shape) <= DIRECT_BYTES:
+        if not isinstance(image.owner, ir.Block) and image.owner.name == "linalg.transpose":
+            op.operands[0] = _kept_apart(image)  # or the kernel would read channels of the original image, far apart
+        return None
+    return _product(_windows(image, filters, start, strides, dilations), matrix)
+
+
+def _windows(image: Any, filters: Any, start: Any, strides: Sequence[int], dilations: Sequence[int]) -> Any:
+    """The window of every result as a row: [n, h, w, i * j * c]."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import tensor
+
+    rows, columns, depth, _ = filters.type.shape
+    element = image.type.element_type
+    shape = [*[_size(start, dim) for dim in range(3)], rows, columns, depth]
+    # Loops: n, h, w, i, j, c.
+    access: Sequence[Sequence[Any]] = [
+        [0],
+        [(1, strides[0]), (3, dilations[0])],
+        [(2, strides[1]), (4, dilations[1])],
+        [5],
+    ]
+    source = ir.AffineMap.get(6, 0, [_index(index) for index in access])
+    empty = tensor.empty(shape, element)
+    op = _elementwise([image], [source], empty)
+    with ir.InsertionPoint(op.regions[0].blocks[0]):
+        ir.Operation.create("linalg.yield", operands=[op.regions[0].blocks[0].arguments[0]])
+    return _collapse(_kept_apart(op.results[0]), [[0], [1], [2], [3, 4, 5]])
+
+
+def _kept_apart(value: Any) -> Any:
+    """The same value, which the compiler then does not make part of the kernels that read it."""
+    from iree.compiler import ir
+
+    return ir.Operation.create("iree_tensor_ext.compute_barrier.start", results=[value.type], operands=[value]).results[
+        0
+    ]
 
 
 def _strided(image: Any, strides: Sequence[int], start: Any) -> Any:
@@ -183,27 +224,36 @@ def _plus_start(result: Any, start: Any) -> Any:
 
     if _is_zero(start):
         return result
-    rank = start.type.rank
-    identity = ir.AffineMapAttr.get(ir.AffineMap.get_identity(rank))
-    empty = tensor.empty([_size(start, dim) for dim in range(rank)], start.type.element_type)
+    rank, element = start.type.rank, start.type.element_type
+    identity = ir.AffineMap.get_identity(rank)
+    empty = tensor.empty([_size(start, dim) for dim in range(rank)], element)
+    op = _elementwise([result, start], [identity] * 2, empty)
+    block = op.regions[0].blocks[0]
+    with ir.InsertionPoint(block):
+        total = ir.Operation.create("arith.addf", results=[element], operands=list(block.arguments)[:2]).results[0]
+        ir.Operation.create("linalg.yield", operands=[total])
+    return op.results[0]
+
+
+def _elementwise(inputs: Sequence[Any], accesses: Sequence[Any], empty: Any) -> Any:
+    """A generic operation with an empty body over the dimensions of its result."""
+    from iree.compiler import ir
+
+    rank = empty.type.rank
+    maps = [*accesses, ir.AffineMap.get_identity(rank)]
     op = ir.Operation.create(
         "linalg.generic",
-        results=[start.type],
-        operands=[result, start, empty],
+        results=[empty.type],
+        operands=[*inputs, empty],
         attributes={
-            "indexing_maps": ir.ArrayAttr.get([identity] * 3),
+            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(item) for item in maps]),
             "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * rank),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([2, 1]),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(inputs), 1]),
         },
         regions=1,
     )
-    block = op.regions[0].blocks.append(*[start.type.element_type] * 3)
-    with ir.InsertionPoint(block):
-        total = ir.Operation.create(
-            "arith.addf", results=[start.type.element_type], operands=list(block.arguments)[:2]
-        ).results[0]
-        ir.Operation.create("linalg.yield", operands=[total])
-    return op.results[0]
+    op.regions[0].blocks.append(*[value.type.element_type for value in (*inputs, empty)])
+    return op
 
 
 def _is_zero(value: Any) -> bool:

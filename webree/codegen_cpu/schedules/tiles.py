@@ -18,13 +18,17 @@ from webree.codegen_wgsl.schedules.nest import Nest
 
 __all__ = ["CACHED_BYTES", "Tiling", "choose"]
 
+COLUMNS = 8
 ROWS, COLUMNS = 4, 8
+"""The innermost tile. Rows that are left over are peeled off, which costs little as long as their number is known."""
 CACHED_BYTES = 256 << 10
 """Weights of a workgroup: half of a small core's second-level cache."""
 WORKGROUPS = 32
 """More of them cost more than they balance."""
 WORKGROUP_FLOPS = 1 << 20
 """Less work than that is not worth a workgroup."""
+_UNKNOWN_ROWS = 32
+"""Of a workgroup, where only the run knows how many there are."""
 
 _MULTIPLY_ADD = (("arith.mulf", "arith.addf"),)
 _TILED, _CONVOLVED = "DoubleTilingExpert", "ConvTileAndDecomposeExpert"
@@ -84,15 +88,15 @@ def _panelled(nest: Nest, result: list[int]) -> Tiling:
     depth = next(loop for loop, reduces in enumerate(nest.reductions) if reduces)
     vector = _sizes(nest, {loop: 1 for loop in result} | {column: COLUMNS})
     panels = nest.ranges[panel] or 1
-    cached = max(1, CACHED_BYTES // (4 * COLUMNS * (nest.ranges[depth] or 1)))
     if len(result) == 2:  # one row
         vector[panel] = min(ROWS, panels)
         chunk = max(vector[panel], -(-panels // WORKGROUPS))
         return _tiling(nest, {panel: chunk}, vector, _TILED)
     row = result[-3]
-    vector[row] = ROWS
-    chunk = _divisor(panels, cached)
-    return _tiling(nest, {panel: chunk, **_cut_rows(nest, result[:-2], -(-panels // chunk), ROWS)}, vector, _TILED)
+    chunk = _divisor(panels, CACHED_BYTES // (4 * COLUMNS * (nest.ranges[depth] or 1)))
+    workgroup = {panel: chunk, **_cut_rows(nest, result[:-2], -(-panels // chunk))}
+    vector[row] = min(ROWS, workgroup[row])
+    return _tiling(nest, workgroup, vector, _TILED)
 
 
 def _product(nest: Nest, result: list[int]) -> Tiling | None:
@@ -105,8 +109,10 @@ def _product(nest: Nest, result: list[int]) -> Tiling | None:
         return None
     if nest.ranges[row] is None or left[-2:-1] != [row]:
         return None
-    vector = _sizes(nest, {loop: 1 for loop in result} | {row: ROWS, column: COLUMNS})
-    return _tiling(nest, _cut_rows(nest, result[:-1], 1, ROWS), vector, _TILED)
+    workgroup = _cut_rows(nest, result[:-1], 1)
+    vector = _sizes(nest, {loop: 1 for loop in result})
+    vector[row], vector[column] = min(ROWS, workgroup[row]), COLUMNS
+    return _tiling(nest, workgroup, vector, _TILED)
 
 
 def _convolution(nest: Nest, result: list[int]) -> Tiling | None:
@@ -118,36 +124,34 @@ def _convolution(nest: Nest, result: list[int]) -> Tiling | None:
     weights = [dim[0][0] for dim in right.dims if dim is not None]
     if weights[3] != column or left.innermost != weights[2] or (nest.ranges[column] or 0) < COLUMNS:
         return None
-    vector = _sizes(nest, {loop: 1 for loop in result} | {width: ROWS, column: COLUMNS})
-    reduced = prod(nest.ranges[loop] or 1 for loop, reduces in enumerate(nest.reductions) if reduces)
-    columns = nest.ranges[column] or 1
-    chunk = (
-        COLUMNS * _divisor(columns // COLUMNS, CACHED_BYTES // (4 * COLUMNS * reduced))
-        if columns % COLUMNS == 0
-        else columns
-    )
-    rows = _cut_rows(nest, [image, height], -(-columns // chunk), 1, prod(nest.ranges[loop] or 1 for loop in (width,)))
-    return _tiling(nest, {column: chunk, **rows}, vector, _CONVOLVED)
+    vector = _sizes(nest, {loop: 1 for loop in result})
+    vector[width], vector[column] = min(ROWS, nest.ranges[width] or ROWS), COLUMNS
+    return _tiling(nest, _cut_rows(nest, [image, height], 1), vector, _CONVOLVED)
 
 
-def _cut_rows(nest: Nest, loops: list[int], others: int, unit: int, width: int = 1) -> dict[int, int]:
-    """Tiles of the last of `loops`, a multiple of `unit`, the loops before it cut to single iterations, so that there
-    are enough workgroups; `others` is how many parts other loops are cut into."""
+def _cut_rows(nest: Nest, loops: list[int], others: int) -> dict[int, int]:
+    """Tiles of some loops for workgroups, the outer ones cut first, so that there are enough of them.
+
+    A tile divides its loop, because only tiles of known size are vectorised whole. `others` is how many parts other
+    loops are cut into."""
     flops = 2 * prod(number or 1 for number in nest.ranges)
     wanted = max(1, min(WORKGROUPS, flops // WORKGROUP_FLOPS)) / others
-    *outer, last = loops
     cut: dict[int, int] = {}
-    for loop in outer:
+    for loop in loops:
         number = nest.ranges[loop]
-        cut[loop] = 1 if number is None or wanted > 1 else 0
-        wanted /= number or 1
-    number = nest.ranges[last]
-    if number is None:
-        cut[last] = 16 * unit
-    else:
+        if number is None:
+            cut[loop] = 1 if loop != loops[-1] else _UNKNOWN_ROWS
+            continue
         size = max(1, round(number / max(1.0, wanted)))
-        cut[last] = min(number, -(-size // unit) * unit)
+        cut[loop] = _divisor_near(number, size)
+        wanted /= number / cut[loop]
     return cut
+
+
+def _divisor_near(number: int, size: int) -> int:
+    """The divisor of a number that is nearest to a size, by ratio."""
+    divisors = [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+    return min(divisors, key=lambda divisor: max(divisor / size, size / divisor))
 
 
 def _divisor(number: int, limit: int) -> int:
