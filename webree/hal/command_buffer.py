@@ -1,8 +1,8 @@
 """Command buffers: a recorded list of transfers and dispatches, executed once or many times.
 
-Commands between two barriers may run in any order: a WebGPU queue orders all of them anyway, the CPU device runs them
-at the same time. Recording validates
-(ranges of direct buffers, counts, limits); execution resolves slots against the binding table and submits.
+Commands between two barriers may run in any order: a WebGPU queue orders all of them anyway, the CPU device may run
+them at the same time. Recording validates (ranges of direct buffers, counts, limits); execution resolves slots against
+the binding table and submits.
 """
 
 from __future__ import annotations
