@@ -23,7 +23,7 @@ from webree.codegen_cpu import schedules as cpu_schedules
 from webree.codegen_cpu.conversions import write_out_conversions
 from webree.codegen_wgsl import schedules
 from webree.compiler.constants import outline_constants
-from webree.compiler.cpu_target import WASM_FORMAT
+from webree.compiler.cpu_target import VMVX_PROFILES, WASM_FORMAT
 from webree.compiler.demotion import demote_f64
 from webree.compiler.executables import (
     Kernels,
@@ -39,6 +39,7 @@ from webree.compiler.host import insert_libraries, name_device
 from webree.compiler.inline import keep_constants
 from webree.compiler.integers import write_out_integers
 from webree.compiler.merge import merge_executables
+from webree.compiler.microkernels import loops_where_needed, same_target
 from webree.compiler.plan import PHASES, Plan
 from webree.compiler.ranges import narrow_ranges
 from webree.compiler.session import Session
@@ -163,6 +164,8 @@ class Pipeline:
                 for _, kernels in variants(module, WASM_FORMAT):  # amends what the compiler chose
                     cpu_schedules.annotate(kernels, self.plan.cpu)
             elif phase == "executable-targets":
+                if self.plan.vmvx is not None:
+                    same_target(module, self.plan.vmvx)
                 if self.plan.webgpu is not None:
                     self.step("wgsl")
                     self.kernels = translate_executables(module, self.plan.webgpu, self._statistics)
@@ -196,6 +199,8 @@ class Pipeline:
 
     def _schedule(self, module: Any) -> None:
         self.step("schedules")
+        if self.plan.vmvx is not None and self.plan.vmvx.microkernels:
+            loops_where_needed(module, VMVX_PROFILES[0])
         if self.plan.webgpu is not None:
             narrow_ranges(module)
             self._statistics = dispatch_statistics(module)

@@ -108,6 +108,8 @@ class Plan:
             chosen += schedules.preprocessing_flags(self.webgpu)
         if self.cpu is not None:
             chosen += [linker_flag(), *cpu_schedules.preprocessing_flags(self.cpu)]
+        if self.vmvx is not None and self.vmvx.microkernels:
+            chosen += ["--iree-vmvx-enable-microkernels", "--iree-opt-data-tiling"]
         return [*chosen, *flags]
 
     def device_targets(self, *, half: bool) -> str:
@@ -157,6 +159,11 @@ def make_plan(target: str, profile: str | None, execution_model: str) -> Plan:
     assert vmvx is None or isinstance(vmvx, CpuProfile)
     if cpu is not None and len(targets) > 1:
         cpu = replace(cpu, packed=False)
+    if vmvx is not None and vmvx.microkernels and execution_model.startswith("inline"):
+        raise UsageError(
+            f"the profile {vmvx.name!r} is not for the execution model {execution_model!r}: the compiler cannot keep "
+            f"loops there for the kernels that need them; take the profile {VMVX_PROFILES[0].name!r}"
+        )
     return Plan(webgpu, cpu, vmvx, execution_model)
 
 

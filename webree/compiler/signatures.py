@@ -64,7 +64,7 @@ def check_fenced_results(module: Any) -> None:
             location = next(iter(location_names(str(op.location))), None)
             raise CompileError(
                 f"{f'{location}: ' if location else ''}function {name} returns tensors and scalars "
-                f"({', '.join(str(kind) for kind in results)}), which the execution model async-external cannot; return "
+                f"({', '.join(map(str, results))}), which the execution model async-external cannot; return "
                 f"the scalars as tensors (tensor<{scalars[0]}>), or compile with async-internal",
                 op=op.name,
                 location=location,
