@@ -304,11 +304,11 @@ class NativeEngine:
             raise self.failure
 
     def close(self) -> None:
+        if not self._close.alive:
+            return
         self._close()
-        if self.failure is None:
-            self.failure = DeviceError(
-                "the CPU device is closed: open another one", status=StatusCode.FAILED_PRECONDITION
-            )
+        self._memory.close()
+        self.failure = DeviceError("the CPU device is closed: open another one", status=StatusCode.FAILED_PRECONDITION)
 
 
 def _file(name: str) -> bytes:

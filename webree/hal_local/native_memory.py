@@ -75,12 +75,13 @@ class LinearMemory:
             self.memories.append(memory)
 
     def _creator_configuration(self) -> wasmtime.Config:
+        base = self._base
         # What each store believes the memory's size to be: wasmtime adds what it grows by to that.
         sizes: list[int] = []
 
         def get(memory: int, size: Any, capacity: Any) -> int:
             size[0], capacity[0] = sizes[memory - 1], _CAPACITY
-            return self._base
+            return base
 
         def grow(memory: int, size: int) -> int:
             # The owner grew before: this store only has to know.
@@ -113,6 +114,11 @@ class LinearMemory:
         for store, memory in zip(self.stores, self.memories, strict=True):
             if memory is not self._owner:
                 memory.grow(store, pages)
+
+    def close(self) -> None:
+        """Give the memory back at once. No thread runs, and views are not used any more."""
+        for store in {id(store): store for store in (*self.stores, self._owner_store)}.values():
+            store.close()
 
     def view(self) -> memoryview:
         """All bytes; good until the memory grows, and as long as this object lives."""

@@ -31,6 +31,7 @@ __all__ = ["Binaries", "Pauses", "PlayerTrap", "Worker", "WorkerPool"]
 
 _MASK = 0xFFFF_FFFF
 
+_MAXIMUM_INSTANCES = 1 << 30
 _WAKE, _SLEEP = -1, -2
 _YIELDS = 50
 _NAP_SECONDS = 50e-6
@@ -101,6 +102,9 @@ class Worker:
         self.thread = thread
         self.trap: str | None = None
         self.store = memory.stores[thread]
+        # A store keeps what was instantiated in it; wasmtime would stop at 10,000 instances.
+        self.store.set_limits(instances=_MAXIMUM_INSTANCES)
+        self._globals: dict[int, wasmtime.Global] = {}
         i32 = wasmtime.ValType.i32()
         self.table = wasmtime.Table(
             self.store, wasmtime.TableType(wasmtime.ValType.funcref(), wasmtime.Limits(layout.table_size, None)), None
@@ -149,7 +153,9 @@ class Worker:
             self.table_size = table_size
         i32 = wasmtime.GlobalType(wasmtime.ValType.i32(), False)
         for name, value in (("__memory_base", placement.data_base), ("__table_base", placement.table_base)):
-            self.linker.define(self.store, "env", name, wasmtime.Global(self.store, i32, wasmtime.Val.i32(value)))
+            if value not in self._globals:
+                self._globals[value] = wasmtime.Global(self.store, i32, wasmtime.Val.i32(value))
+            self.linker.define(self.store, "env", name, self._globals[value])
         exports = self.linker.instantiate(self.store, module).exports(self.store)
         if RELOCATION_EXPORT in exports:
             self._call(exports, RELOCATION_EXPORT, 0, 0)()
