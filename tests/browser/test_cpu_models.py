@@ -1,0 +1,145 @@
+"""Whole models on the CPU device in Chromium, against ONNX Runtime; memory over many calls; modules for two devices."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+
+import numpy as np
+import pytest
+
+import webree
+from tests.browser.conftest import CPU_THREADS
+from tests.browser.programs import DYNAMIC
+from tests.models import MODELS, Model, reference, relative_error
+from webree.errors import DeviceError
+from webree.tools.browser_session import BrowserSession
+
+pytestmark = pytest.mark.browser
+
+CALLS = 2
+SMALL = ("magika", "squeezenet")
+
+
+@functools.cache
+def module_of(name: str, seed: int) -> bytes:
+    model = next(model for model in MODELS if model.name == name)
+    return webree.compile(model.make(seed), target="cpu", dims=dict(model.dims))
+
+
+@pytest.fixture(scope="module")
+def seed() -> int:
+    return int(os.environ.get("WEBREE_SEED") or secrets.randbelow(1 << 31))
+
+
+def check(session: BrowserSession, model: Model, seed: int) -> str:
+    """Compare a few calls with ONNX Runtime; the description of the device that they ran on."""
+    data = model.make(seed)
+    module = session.load(module_of(model.name, seed), device="cpu")
+    try:
+        assert module.adapter == "wasm"
+        for call in range(CALLS):
+            inputs = model.inputs(seed + call)
+            expected = reference(data, inputs)
+            found = module.call("main", [*inputs.values()])
+            assert [array.shape for array in found] == [array.shape for array in expected]
+            for mine, theirs in zip(found, expected, strict=True):
+                error = relative_error(mine, theirs)
+                assert error <= model.tolerance, f"relative error {error:.2e} (WEBREE_SEED={seed})"
+        return module.description
+    finally:
+        module.close()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_agrees_with_onnx_runtime(session: BrowserSession, model: Model, seed: int) -> None:
+    assert f"{CPU_THREADS} worker threads" in check(session, model, seed)
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model.name in SMALL], ids=lambda model: model.name)
+def test_agrees_without_threads_and_without_webgpu(alone: BrowserSession, model: Model, seed: int) -> None:
+    assert alone.page.evaluate("navigator.gpu ? navigator.gpu.requestAdapter() : null") is None
+    assert "on Python's thread" in check(alone, model, seed)
+
+
+def test_memory_stays_level_over_200_calls(cpu_session: BrowserSession) -> None:
+    """Of several sizes, results dropped: the device's memory stops growing early, and nothing stays in use."""
+    early, late, held_early, held_late = cpu_session.run(
+        """
+        import gc
+        import js
+        import webree
+
+        module = await webree.load_async(data, device="cpu")
+        weights = js.Float32Array.new(64 * 32).fill(0.5)
+
+        async def call(rows):
+            x = js.Float32Array.new(rows * 64).fill(1)
+            result = await module.main_async(x, weights)
+            assert result.shape == (rows, 32), result.shape
+            assert result.tolist()[rows - 1][31] == 32.0
+
+        lengths = []
+        for number in range(200):
+            await call(1 + number * 37 % 50)
+            if number in (50, 199):
+                gc.collect()
+                counters = module.device.counters
+                lengths += [(module.device._engine.memory_bytes, counters.in_use_bytes)]
+        module.close()
+        [lengths[0][0], lengths[1][0], lengths[0][1], lengths[1][1]]
+        """,
+        data=webree.compile(DYNAMIC.encode(), target="cpu"),
+    )
+    assert early == late
+    assert held_early == held_late
+
+
+@pytest.fixture(scope="module")
+def for_both() -> bytes:
+    return webree.compile(DYNAMIC.encode(), target="webgpu,cpu", profile="webgpu-software")
+
+
+def dynamic_inputs() -> list[np.ndarray]:
+    random = np.random.default_rng()
+    return [random.standard_normal(shape).astype(np.float32) for shape in ((random.integers(1, 40), 64), (64, 32))]
+
+
+def test_one_module_on_both_devices_of_one_page(session: BrowserSession, for_both: bytes) -> None:
+    """`auto` prefers the CPU to WebGPU computed by software, and says so; each device can be had by its name."""
+    modules = [session.load(for_both, device=device) for device in ("auto", "cpu", "webgpu")]
+    try:
+        assert [module.adapter for module in modules[:2]] == ["wasm", "wasm"]
+        assert "swiftshader" in modules[2].adapter.lower()
+        assert "auto" in modules[0].device_reason
+        for _ in range(3):
+            inputs = dynamic_inputs()
+            expected = inputs[0].astype(np.float64) @ inputs[1].astype(np.float64)
+            for module in modules:
+                (found,) = module.call("main", inputs)
+                assert relative_error(found, expected) <= 1e-5
+    finally:
+        for module in modules:
+            module.close()
+
+
+def test_one_module_where_webgpu_is_missing(alone: BrowserSession, for_both: bytes) -> None:
+    module = alone.load(for_both)
+    try:
+        assert module.adapter == "wasm"
+        inputs = dynamic_inputs()
+        (found,) = module.call("main", inputs)
+        assert relative_error(found, inputs[0].astype(np.float64) @ inputs[1].astype(np.float64)) <= 1e-5
+    finally:
+        module.close()
+    with pytest.raises(DeviceError, match="no WebGPU adapter"):
+        alone.load(for_both, device="webgpu")
+
+
+def test_a_module_for_webgpu_alone_where_it_is_missing(alone: BrowserSession) -> None:
+    """What the module has, what the browser lacks, and what to do."""
+    with pytest.raises(DeviceError) as caught:
+        alone.load(webree.compile(DYNAMIC.encode(), target="webgpu"))
+    for part in ("webgpu", "no WebGPU adapter"):
+        assert part in str(caught.value)
