@@ -117,6 +117,21 @@ def test_log10f(libm: dict[str, Callable[..., float]]) -> None:
         assert libm["log10f"](np.float32(10.0**power)) == np.float32(np.log10(np.float64(np.float32(10.0**power))))
 
 
+@pytest.mark.parametrize("name", ["exp", "log"])
+def test_exp_and_log(libm: dict[str, Callable[..., float]], name: str) -> None:
+    seed = time.time_ns()
+    generator = random.Random(seed)
+    cases = values(np.float64, 2000, seed) + [np.float64(generator.uniform(-746, 711)) for _ in range(2000)]
+    cases += [np.float64(1 + sign * generator.random() * 2.0**-power) for power in range(60) for sign in (-1, 1)]
+    cases += [np.float64(x) for x in (709.782712893384, 709.7827128933842, -745.13321910194, -745.1332191019412, 1, 2)]
+    cases += [np.float64(x) for x in (2**-0.5, 2**0.5, np.nextafter(1, 0), np.nextafter(1, 2))]
+    with np.errstate(all="ignore"):
+        for x in cases:
+            found, expected = libm[name](x), float(getattr(np, name)(x))
+            near = abs(found - expected) <= 2 * math.ulp(expected) if math.isfinite(expected) else False
+            assert near or same(found, expected), f"{name}({x!r}): {found!r}, expected {expected!r} (seed {seed})"
+
+
 NUMPY_NAMES = {"acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan"}
 NUMPY_NAMES |= {"atan2": "arctan2", "atanh": "arctanh", "pow": "power"}
 

@@ -2,7 +2,7 @@
 
 Enters: the arguments of a kernel's call. Leaves: the result as C99 (annex F) has it, also where Python's `math` raises.
 Only f64 models call these: what f32 kernels need, the compiler builds in, or libm.wasm has. Each call crosses into
-Python, so such kernels are slow; browsers have the same functions in JavaScript's `Math` and need none of this.
+Python, a microsecond or more; browsers have the same functions in JavaScript's `Math` and need none of this.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["FUNCTIONS", "LIBM", "arity"]
 
 LIBM = frozenset(
     (
-        *("fmax", "fmaxf", "fmin", "fminf", "fmod", "fmodf", "log10f", "nearbyint", "nearbyintf"),
+        *("exp", "log", "fmax", "fmaxf", "fmin", "fminf", "fmod", "fmodf", "log10f", "nearbyint", "nearbyintf"),
         *("rint", "rintf", "round", "roundeven", "roundevenf", "roundf"),
     )
 )
@@ -86,10 +86,8 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "cbrt": math.cbrt,
     "cos": _total(math.cos, _infinite),
     "cosh": _total(math.cosh, _infinite),
-    "exp": _total(math.exp, _infinite),
     "exp2": _total(math.exp2, _infinite),
     "expm1": _total(math.expm1, _infinite),
-    "log": _logarithm(math.log, 0),
     "log10": _logarithm(math.log10, 0),
     "log1p": _logarithm(math.log1p, -1),
     "log2": _logarithm(math.log2, 0),

@@ -136,10 +136,15 @@ class Worker:
 
     def _define_functions(self, libm: wasmtime.Instance) -> None:
         f64 = wasmtime.ValType.f64
-        for name, function in host_math.FUNCTIONS.items():
-            arity = host_math.arity(name)
-            signature = wasmtime.FuncType([f64() for _ in range(arity)], [f64()])
-            self.linker.define_func("env", name, signature, function)
+        for name in host_math.FUNCTIONS:
+            signature = wasmtime.FuncType([f64() for _ in range(host_math.arity(name))], [f64()])
+            encoded = name.encode()
+            error = ffi.wasmtime_linker_define_func_unchecked(
+                *(self.linker.ptr(), ctypes.create_string_buffer(b"env"), 3),
+                *(ctypes.create_string_buffer(encoded), len(encoded)),
+                *(signature.ptr(), _HOST_FUNCTIONS[name], None, _NO_FINALIZER),
+            )
+            assert not error
         for name, item in libm.exports(self.store).items():
             self.linker.define(self.store, "env", name, item)
 
@@ -160,6 +165,27 @@ class Worker:
         if RELOCATION_EXPORT in exports:
             self._call(exports, RELOCATION_EXPORT, 0, 0)()
         return self._call(exports, QUERY_EXPORT, 2, 1)(LIBRARY_VERSION, CONTROL_ADDRESS + 256)
+
+
+def _host_function(function: Callable[..., float], arity: int) -> Any:
+    """A function of f64 as wasmtime's C interface calls it, with the arguments where the result goes."""
+    if arity == 1:
+
+        def call(_environment: Any, _caller: Any, values: Any, _count: int) -> int:
+            values[0].f64 = function(values[0].f64)
+            return 0
+    else:
+
+        def call(_environment: Any, _caller: Any, values: Any, _count: int) -> int:
+            values[0].f64 = function(values[0].f64, values[1].f64)
+            return 0
+
+    return ffi.wasmtime_func_unchecked_callback_t(call)
+
+
+# Kept for good: linkers have their addresses.
+_HOST_FUNCTIONS = {name: _host_function(call, host_math.arity(name)) for name, call in host_math.FUNCTIONS.items()}
+_NO_FINALIZER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)()
 
 
 class Pauses:
