@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
+from array import array
+from collections.abc import Callable
 
 from tests.hal_cts.suite import Conformance, case, contents, direct, pack, raises, raises_later, slot, waited
 from webree.errors import DeviceError, StatusCode
+from webree.hal.buffer import BufferRef
+from webree.hal.command_buffer import CommandBuffer
+from webree.hal.executable import Executable
 from webree.hal.fence import Fence, FenceWait
 from webree.module.source import MemorySource
 from webree.waiting import Suspendable
@@ -103,6 +108,99 @@ def many_submissions_in_flight(cts: Conformance) -> Suspendable[None]:
             values = cts.words(64)
             cts.device.update(MemorySource(pack(values)), target)
     yield from cts.expect(buffers[0], pack(values))
+
+
+class _Wave:
+    """Commands between two barriers: none may touch what another one writes."""
+
+    def __init__(self) -> None:
+        self.touched: list[tuple[int, int, int, bool]] = []
+
+    def admits(self, *spans: tuple[int, int, int, bool]) -> bool:
+        """Whether these (buffer, begin, end, written) are free of conflicts; they belong to the wave if so."""
+        for buffer, begin, end, written in spans:
+            for other, other_begin, other_end, other_written in self.touched:
+                if buffer == other and begin < other_end and other_begin < end and (written or other_written):
+                    return False
+        self.touched += spans
+        return True
+
+
+@case
+def random_programs(cts: Conformance) -> Suspendable[None]:
+    """Random transfers and dispatches over three buffers, two of them slots, in waves between barriers; each program
+    runs with two tables. Reference: the same in order over bytearrays."""
+    affine = yield from cts.kernel("affine")
+    random, size = cts.random, 2048
+    for number in range(12):
+        fixed = cts.upload(cts.bytes(size))
+        commands = cts.fresh(capacity=2)
+        refs = [slot(0), slot(1), direct(fixed)]
+        steps: list[Callable[[list[bytearray]], None]] = []
+        for _ in range(8):
+            wave = _Wave()
+            for _ in range(random.randrange(1, 12)):
+                _random_command(cts, affine, commands, refs, wave, steps, size)
+            commands.barrier()
+        commands.finalize()
+        for offset in (0, 256):
+            contents = [bytearray(cts.bytes(size)) for _ in range(3)]
+            cts.device.update(MemorySource(bytes(contents[2])), fixed)
+            padding = cts.bytes(offset)
+            buffers = [cts.upload(padding + bytes(item) + padding) for item in contents[:2]]
+            cts.device.execute(commands, [(buffer, offset, size) for buffer in buffers])
+            for step in steps:
+                step(contents)
+            for buffer, expected in zip(buffers, contents, strict=False):
+                yield from cts.expect(buffer, padding + bytes(expected) + padding, f"program {number}")
+            yield from cts.expect(fixed, bytes(contents[2]), f"program {number}, the direct buffer")
+
+
+def _random_command(
+    cts: Conformance,
+    affine: Executable,
+    commands: CommandBuffer,
+    refs: list[BufferRef],
+    wave: _Wave,
+    steps: list[Callable[[list[bytearray]], None]],
+    size: int,
+) -> None:
+    """Record a command that fits the wave, and what it does to the buffers' contents; none if it does not fit."""
+    random = cts.random
+    source, target = random.randrange(3), random.randrange(3)
+    length = random.choice((4, 8, 60, 64, 256))
+    begin, end = (random.randrange(0, size - length, random.choice((4, 64, 256))) for _ in range(2))
+    whence = refs[source]._replace(byte_offset=begin, byte_length=length)
+    to = refs[target]._replace(byte_offset=end, byte_length=length)
+    reads, writes = (source, begin, begin + length, False), (target, end, end + length, True)
+    kind = random.choice(("fill", "update", "copy", "dispatch", "dispatch"))
+    if source == target and begin < end + length and end < begin + length:
+        return
+    if not wave.admits(*(((writes,)) if kind in ("fill", "update") else (reads, writes))):
+        return
+    data = cts.bytes(length)
+    if kind == "fill":
+        commands.fill(to, data[:4])
+        steps.append(lambda contents: _put(contents[target], end, data[:4] * (length // 4)))
+    elif kind == "update":
+        commands.update(data, to)
+        steps.append(lambda contents: _put(contents[target], end, data))
+    elif kind == "copy":
+        commands.copy(whence, to)
+        steps.append(lambda contents: _put(contents[target], end, contents[source][begin : begin + length]))
+    else:
+        scale, shift = random.getrandbits(32), random.getrandbits(8)
+        commands.dispatch(affine, 0, (1, 1, 1), (scale, shift, length // 4), [whence, to])
+
+        def run(contents: list[bytearray]) -> None:
+            words = array("I", bytes(contents[source][begin : begin + length]))
+            _put(contents[target], end, pack([word * scale + shift for word in words]))
+
+        steps.append(run)
+
+
+def _put(target: bytearray, begin: int, data: bytes | bytearray) -> None:
+    target[begin : begin + len(data)] = data
 
 
 @case
