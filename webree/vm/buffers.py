@@ -8,6 +8,7 @@ and lengths of loads, stores and fills are in elements, all others in bytes.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -72,7 +73,9 @@ class VmBuffer:
         view = self.view()
         size = struct.calcsize("<" + letter)
         native: Any = letter
-        return view[: len(view) // size * size].cast(native)
+        if len(view) < size:
+            return memoryview(array(letter))  # nothing has no shape to be cast to
+        return (view if len(view) % size == 0 else view[: len(view) // size * size]).cast(native)
 
     def subspan(self, byte_offset: int, byte_length: int) -> VmBuffer:
         """A range as a buffer of its own, over the same bytes. Raises `InvocationError` (OUT_OF_RANGE)."""
@@ -187,11 +190,57 @@ def _filler(letter: str, mask: int | None = None) -> Callable[[Any, int, int, An
     return fill
 
 
+class _NoView:
+    """Stands for the typed view of something that has none: every access fails as one without a view does."""
+
+    __slots__ = ("_buffer", "_load", "_store")
+
+    def __init__(self, buffer: Any, load: Callable[..., Any], store: Callable[..., Any]) -> None:
+        self._buffer, self._load, self._store = buffer, load, store
+
+    def __getitem__(self, index: int) -> Any:
+        return self._load(self._buffer, index)
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        self._store(self._buffer, index, value)
+
+
+def _viewer(
+    letter: str, load: Callable[..., Any], store: Callable[..., Any], *, writes: bool
+) -> Callable[[Any], memoryview[Any] | _NoView]:
+    size = struct.calcsize("<" + letter)
+
+    def view(buffer: Any) -> memoryview[Any] | _NoView:
+        if isinstance(buffer, VmBuffer) and buffer.byte_length >= size and (buffer.mutable or not writes):
+            return buffer.typed(letter)
+        return _NoView(buffer, load, store)
+
+    return view
+
+
 load_i8_u, load_i8_s = _loader("B"), _loader("b")
 load_i16_u, load_i16_s = _loader("H"), _loader("h")
 load_i32, load_i64, load_f32, load_f64 = _loader("i"), _loader("q"), _loader("f"), _loader("d")
 store_i8, store_i16 = _storer("B", 0xFF), _storer("H", 0xFFFF)
 store_i32, store_i64, store_f32, store_f64 = _storer("i"), _storer("q"), _storer("f"), _storer("d")
+NO_VIEW = _NoView(None, load_i32, store_i32)
+"""Of a null reference."""
+
+_LOADS = {"B": load_i8_u, "b": load_i8_s, "H": load_i16_u, "h": load_i16_s}
+_LOADS |= {"i": load_i32, "q": load_i64, "f": load_f32, "d": load_f64}
+_STORES = {"B": store_i8, "H": store_i16, "i": store_i32, "q": store_i64, "f": store_f32, "d": store_f64}
+VIEWERS: dict[str, Callable[[Any], Any]] = {
+    **{f"view_{letter}": _viewer(letter, load, store_i8, writes=False) for letter, load in _LOADS.items()},
+    **{f"edit_{letter}": _viewer(letter, load_i8_u, store, writes=True) for letter, store in _STORES.items()},
+}
+"""What makes the typed views that loops index: to load from (`view_f`) and to store to (`edit_f`)."""
+
+
+def f32_cell() -> array[float]:
+    """One f32: what is stored in it comes out rounded."""
+    return array("f", (0.0,))
+
+
 fill_i8, fill_i16 = _filler("B", 0xFF), _filler("H", 0xFFFF)
 fill_i32, fill_i64, fill_f32, fill_f64 = _filler("i"), _filler("q"), _filler("f"), _filler("d")
 

@@ -132,6 +132,13 @@ class Context:
             if location and not getattr(error, "__notes__", None):
                 error.add_note(f"in {location}")
             raise
+        except IndexError as error:
+            location = program.location(error.__traceback__, innermost=True)
+            if not location:
+                raise
+            raise InvocationError(
+                f"an access lies outside a buffer, in {location}", status=StatusCode.OUT_OF_RANGE
+            ) from None
         except RecursionError as error:
             raise InvocationError(
                 f"calls are nested too deeply in {program.location(error.__traceback__)}",

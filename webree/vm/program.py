@@ -61,6 +61,8 @@ def _library() -> dict[str, Any]:
     """The names that every translated function may use."""
     names: dict[str, Any] = {"fail": fail, "typed": typed, "RESCHEDULE": _Reschedule(), "inf": math.inf}
     names.update({"nan": math.nan, "atan": math.atan, "atan2": math.atan2, "tanh": math.tanh, "erf": math.erf})
+    names.update(buffers.VIEWERS)
+    names["NO_VIEW"] = buffers.NO_VIEW
     for module in (arithmetic, buffers, lists):
         names.update({name: value for name, value in vars(module).items() if callable(value) and name[0] != "_"})
     return names
@@ -120,16 +122,21 @@ class Program:
             if name[0] in "CFM" and name[1:].isdecimal():
                 self._namespace[name] = None if name[0] == "C" else _closed
 
-    def location(self, trace: TracebackType | None) -> str:
-        """Where in the program an exception was raised: function, bytecode offset and source location, or ""."""
-        innermost: tuple[FrameType, int] | None = None
+    def location(self, trace: TracebackType | None, *, innermost: bool = False) -> str:
+        """Where in the program an exception was raised: function, bytecode offset and source location, or "".
+
+        With `innermost`, only if it was raised by the translated code itself."""
+        if innermost and trace is not None:
+            while trace.tb_next is not None:
+                trace = trace.tb_next
+        found: tuple[FrameType, int] | None = None
         while trace is not None:
             if trace.tb_frame.f_globals is self._namespace and trace.tb_frame.f_code.co_filename in self._line_pcs:
-                innermost = (trace.tb_frame, trace.tb_lineno)
+                found = (trace.tb_frame, trace.tb_lineno)
             trace = trace.tb_next
-        if innermost is None:
+        if found is None:
             return ""
-        frame, line = innermost
+        frame, line = found
         pcs = self._line_pcs[frame.f_code.co_filename]
         ordinal = int(frame.f_code.co_name[1:])
         pc = pcs[min(line, len(pcs)) - 1]

@@ -62,6 +62,14 @@ class Registers:
         self.emit = emit
         self.path = Path(bytearray())
         self.initial: dict[str, str] = {}
+        self.views: dict[str, set[str]] = {}
+
+    def keep_views(self, views: dict[str, set[str]]) -> None:
+        """Keep typed views (`view_f`, `edit_i`) of these reference locals, made anew whenever one is assigned."""
+
+    def view(self, kind: str, register: int) -> str | None:
+        """The local with the typed view of a reference, if there is one."""
+        return None
 
     def enter(self, block: int) -> None:
         """Start at a label, where nothing is known but the kinds."""
@@ -151,7 +159,25 @@ class Registers:
 
 
 class WholeRegisters(Registers):
-    """One Python local per value."""
+    """One Python local per value, and one per typed view of a buffer that loops index."""
+
+    def keep_views(self, views: dict[str, set[str]]) -> None:
+        self.views = views
+        for name, kinds in views.items():
+            self.initial.update((f"{name}_{kind}", "NO_VIEW") for kind in sorted(kinds))
+
+    def view(self, kind: str, register: int) -> str | None:
+        name = self.read("r", register)
+        return f"{name}_{kind}" if kind in self.views.get(name, ()) else None
+
+    def _renew_views(self, name: str, text: str = "") -> None:
+        """After `name` got another value (`text` if it is known)."""
+        for kind in sorted(self.views.get(name, ())):
+            self.emit(f"{name}_{kind} = NO_VIEW" if text == "None" else f"{name}_{kind} = {kind}({name})")
+
+    def take(self, register: int) -> str:
+        self._renew_views(self.read("r", register), "None")
+        return super().take(register)
 
     def enter(self, block: int) -> None:
         assert self.flow.kinds is not None
@@ -163,6 +189,7 @@ class WholeRegisters(Registers):
         for letter in letters:
             if letter == "r":
                 names.append(f"r{ref}")
+                self._renew_views(f"r{ref}")
                 ref += 1
                 continue
             word += word & 1 if letter in "IF" else 0
@@ -203,6 +230,7 @@ class WholeRegisters(Registers):
         name, _index = self._mark(letter, register)
         self._assigned(name)
         self.emit(f"{name} = {expression}")
+        self._renew_views(name)
 
     def _assigned(self, name: str) -> None:
         self.path.pending.pop(name, None)
@@ -215,6 +243,7 @@ class WholeRegisters(Registers):
             # The local may hold an object that must be released now.
             self._assigned(name)
             self.emit(f"{name} = {text}")
+            self._renew_views(name, text)
             if text == "None":
                 self.path.empty.add(name)
             return
@@ -227,6 +256,8 @@ class WholeRegisters(Registers):
         for name in names:
             self._assigned(name)
         self.emit(f"{', '.join(names)} = {expression}" if names else expression)
+        for name in names:
+            self._renew_views(name)
 
     def copy(self, edge: Edge) -> None:
         path = self.path
@@ -248,6 +279,7 @@ class WholeRegisters(Registers):
             target_name = f"{_PREFIX[letter]}{target}"
             self._assigned(target_name)
             self.emit(f"{target_name} = {name}")
+            self._renew_views(target_name)
         path.kinds = after
         self.clear(self._moved_by(edge))
 
@@ -255,6 +287,7 @@ class WholeRegisters(Registers):
         for name, (text, index) in self.path.pending.items():
             if live >> index & 1:
                 self.emit(f"{name} = {text}")
+                self._renew_views(name, text)
 
 
 _FROM_WORDS = {

@@ -25,6 +25,20 @@ from webree.vm.registers import MixedKinds, RawRegisters, Registers, WholeRegist
 
 __all__ = ["Callees", "Translation", "translate"]
 
+_VIEWED = {
+    **{f"buffer.load.{kind}": f"view_{letter}" for kind, letter in (("i8.u", "B"), ("i8.s", "b"))},
+    **{f"buffer.load.{kind}": f"view_{letter}" for kind, letter in (("i16.u", "H"), ("i16.s", "h"))},
+    **{
+        f"buffer.{access}.{kind}": f"{viewer}_{letter}"
+        for access, viewer in (("load", "view"), ("store", "edit"))
+        for kind, letter in (("i32", "i"), ("i64", "q"), ("f32", "f"), ("f64", "d"))
+    },
+    "buffer.store.i8": "edit_B",
+    "buffer.store.i16": "edit_H",
+}
+"""Accesses that loops make by indexing a typed view, and which view that is."""
+_MASKS = {"edit_B": " & 255", "edit_H": " & 65535"}
+_ROUND = "round_f32("
 _ELEMENT_SIZES = {"i32": 4, "i64": 8, "f32": 4, "f64": 8}
 
 
@@ -84,6 +98,10 @@ class _Translator:
         self.labels = [i for i in sorted(flow.reachable) if flow.blocks[i].entries > 1 or i == 0]
         self.label_of = {index: label for label, index in enumerate(self.labels)}
         self.loops = len(self.labels) > 1 or flow.blocks[0].entries > 1
+        self.inner: int | None = None
+        """The label whose own loop is being written."""
+        if self.loops:
+            self.registers.keep_views(self._find_views())
 
     def emit(self, text: str) -> None:
         self.lines.append(" " * self.depth + text)
@@ -104,6 +122,8 @@ class _Translator:
         header = [f"def F{self.ordinal}({', '.join(parameters)}):"]
         if self.callees.functions_suspend[self.ordinal]:
             header.append(" if False: yield")
+        if self.loops and any("q[0]" in line for line in self.lines):
+            header.append(" q = f32_cell()")
         header.extend(" " + line for line in self.registers.prologue())
         pcs = [0] * len(header) + self.line_pcs
         return Translation("\n".join(header + self.lines) + "\n", pcs)
@@ -112,7 +132,16 @@ class _Translator:
         """Labels `begin`..`end`, chosen by binary search over `s`."""
         if end - begin == 1:
             self.registers.enter(self.labels[begin])
+            if len(self.labels) == 1 or not self._leads_to_itself(self.labels[begin]):
+                self._write_from(self.labels[begin])
+                return
+            # A loop that is whole: going round does not look for its label again.
+            self.inner = self.labels[begin]
+            self.emit("while True:")
+            self.depth += 1
             self._write_from(self.labels[begin])
+            self.depth -= 1
+            self.inner = None
             return
         middle = (begin + end) // 2
         for test, low, high in ((f"if s < {middle}:", begin, middle), ("else:", middle, end)):
@@ -120,6 +149,27 @@ class _Translator:
             self.depth += 1
             self._write_labels(low, high)
             self.depth -= 1
+
+    def _leads_to_itself(self, index: int) -> bool:
+        """Whether a label is reached from what is written in place after it."""
+        stack = [index]
+        while stack:
+            for edge in self.flow.blocks[stack.pop()].edges:
+                if edge.target == index:
+                    return True
+                if edge.target not in self.label_of:
+                    stack.append(edge.target)
+        return False
+
+    def _find_views(self) -> dict[str, set[str]]:
+        """The reference locals that are indexed, and how."""
+        views: dict[str, set[str]] = {}
+        for index in self.flow.reachable:
+            for instruction in self.flow.blocks[index].instructions:
+                kind = _VIEWED.get(instruction.opcode.name)
+                if kind is not None:
+                    views.setdefault(f"r{instruction.values[0] & REF_MASK}", set()).add(kind)
+        return views
 
     def _write_from(self, index: int) -> None:
         """A block, and all that is written in place after it."""
@@ -136,9 +186,9 @@ class _Translator:
         if edge.target not in self.label_of:
             return edge.target
         self.registers.settle(self.flow.blocks[edge.target].live)
-        if len(self.labels) > 1:
+        if len(self.labels) > 1 and edge.target != self.inner:
             self.emit(f"s = {self.label_of[edge.target]}")
-        self.emit("continue")
+        self.emit("continue" if self.inner in (None, edge.target) else "break")
         return None
 
     def _branch(self, ways: Sequence[tuple[str, Edge]]) -> int | None:
@@ -224,12 +274,46 @@ class _Translator:
                 operands[operand.name] = value // _ELEMENT_SIZES[name.rsplit(".", 1)[1]]
             else:
                 operands[operand.name] = self.registers.read("r" if operand.kind in "rR" else operand.kind, value)
+        if name in _VIEWED and self._write_access(name, instruction.values[0], operands, result):
+            return
         if result is None:
             self.emit(STATEMENTS[name].format(**operands))
         elif name in CONDITIONS:
             self.registers.write(*result, f"1 if {CONDITIONS[name].format(**operands)} else 0")
         else:
-            self.registers.write(*result, EXPRESSIONS[name].format(**operands))
+            self.registers.write(*result, self._rounded(EXPRESSIONS[name].format(**operands)))
+
+    def _rounded(self, expression: str) -> str:
+        """An expression; in loops, f32 results are rounded by a store in an f32 instead of a call."""
+        if not self.loops or not expression.startswith(_ROUND):
+            return expression
+        inner = expression[len(_ROUND) : -1]
+        if inner.startswith(_ROUND):  # of a sum of a rounded product
+            product, _, addend = inner[len(_ROUND) :].partition(") + ")
+            self.emit(f"q[0] = {product}")
+            inner = f"q[0] + {addend}"
+        self.emit(f"q[0] = {inner}")
+        return "q[0]"
+
+    def _write_access(self, name: str, register: int, operands: dict[str, Any], result: tuple[str, int] | None) -> bool:
+        """A load or store by a typed view. Negative indices are left to the function, whose error is the right one;
+        those beyond the end raise IndexError, which context.py understands."""
+        kind = _VIEWED[name]
+        view = self.registers.view(kind, register)
+        if view is None:
+            return False
+        if result is not None:
+            index = operands["source_offset"]
+            text = f"{view}[{index}]"
+            if not index.isdecimal():
+                text += f" if {index} >= 0 else {EXPRESSIONS[name].format(**operands)}"
+            self.registers.write(*result, text)
+            return True
+        index, value = operands["target_offset"], operands["value"]
+        if not index.isdecimal():
+            self.emit(f"if {index} < 0: {STATEMENTS[name].format(**operands)}")
+        self.emit(f"{view}[{index}] = {value}{_MASKS.get(kind, '')}")
+        return True
 
     def _write_constant(self, instruction: Instruction) -> None:
         letter = {"i32": "i", "i64": "I", "f32": "f", "f64": "F"}[instruction.opcode.name.split(".")[1]]
