@@ -29,6 +29,7 @@ _QUOTED_OP = re.compile(r"'([A-Za-z_][\w$]*(?:\.[\w$]+)+)'")
 _TORCH_OPERATOR = re.compile(r'name = "([\w.]+)"')
 _CURRENT_OPERATION = re.compile(r"\n+[^\n]*see current operation: (?P<operation>.*)", re.DOTALL)
 _MESSAGE_LENGTH = 1000
+_SUMMARIES = ("failed to run translation of source executable", "failed to serialize", "failed to translate the MLIR")
 _UNSUPPORTED = ("failed to legalize", "not supported", "unsupported", "unimplemented", "Dialect `", "unhandled")
 
 
@@ -178,7 +179,11 @@ class _Invocation:
         if not self._errors:
             return CompileError(f"{what}, and the compiler gives no reason")
         first = self._errors[0]
-        others = _unique(error.message for error in self._errors[1:] if error.message != first.message)
+        others = _unique(
+            error.message
+            for error in self._errors[1:]
+            if error.message != first.message and not error.message.startswith(_SUMMARIES)
+        )
         where = f"{first.location}: " if first.location else ""
         more = "".join(f"\n  also: {_shortened(message)}" for message in others[:3])
         unsupported = any(mark in first.message for mark in _UNSUPPORTED)
