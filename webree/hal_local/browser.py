@@ -249,7 +249,7 @@ def create_engine() -> Suspendable[BrowserEngine]:
     module = yield PromiseWait(promise)
     here = module.threadsHere()
     wanted = _wanted_threads()
-    workers = min(here.count, wanted) if wanted else here.count
+    workers = here.count and (wanted or here.count)
     engine = BrowserEngine(Layout(max(workers, 1)), workers, here.why)
     yield from engine.open(module, addresses["worker.js"])
     return engine
