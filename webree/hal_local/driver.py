@@ -21,7 +21,7 @@ WASM_FORMAT = "system-wasm-wasm_32"
 VMVX_FORMAT = "vmvx-bytecode-fb"
 
 _IN_BROWSER = sys.platform == "emscripten"
-_NO_WASMTIME = "the Python package wasmtime is not installed: pip install wasmtime"
+_NO_WASMTIME = "the Python package wasmtime is not installed: pip install 'wasmtime>=50,<51'"
 
 
 class CpuDriver(Driver):
