@@ -319,7 +319,9 @@ def test_without_wasmtime_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     driver = create_driver("cpu")
     assert [info.name for info in run_sync(driver.adapters())] == ["vmvx"]
     for adapter in (None, AdapterInfo("cpu", "wasm")):
-        with pytest.raises(DeviceError, match="the Python package wasmtime is not installed: pip install 'wasmtime>=50,<51'"):
+        with pytest.raises(
+            DeviceError, match="the Python package wasmtime is not installed: pip install 'wasmtime>=50,<51'"
+        ):
             run_sync(driver.open(adapter))
     assert "pip install 'wasmtime" in driver.missing()["wasm"]
     run_sync(driver.open(AdapterInfo("cpu", "vmvx"))).close()
