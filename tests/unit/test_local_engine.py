@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -396,6 +400,7 @@ def test_libraries_lie_side_by_side_and_their_room_is_used_again(engine: NativeE
     for entry in first:
         engine.unload(entry)
     engine.unload(first[0])
+    engine._release_unloaded()
     assert engine._layout._data.free == free
 
 
@@ -470,6 +475,60 @@ def test_an_engine_that_is_dropped_ends_its_threads() -> None:
     del engine
     gc.collect()
     assert not any(thread.name.startswith("webree-cpu-") for thread in threading.enumerate())
+
+
+def test_python_threads_take_turns(engine: NativeEngine, kernels: Library) -> None:
+    base = engine.base_address
+    engine.grow(base + 8 * 400)
+    wrong: list[int] = []
+
+    def work(slot: int) -> None:
+        address = base + 400 * slot
+        for step in range(60):
+            stream = StreamWriter()
+            stream.dispatch(kernels.identifier, COORDINATES_, (100, 1, 1), [0, slot * 16 + step % 16], [address], [400])
+            engine.submit(stream.words)
+            if slot == 0 and step % 20 == 0:
+                engine.unload(engine.load(MemorySource(library(KERNELS, functions=LINEAR))))
+            if words_at(engine, address, 100) != [x | (slot * 16 + step % 16) << 24 for x in range(100)]:
+                wrong.append(step)
+
+    threads = [threading.Thread(target=work, args=(slot,)) for slot in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert engine.failure is None
+
+
+PROGRAM = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, os.getcwd())
+import tests.unit.test_local_engine as here
+engine = here.create_engine(3)
+kernels = engine.load(here.MemorySource(here.library(here.KERNELS, functions=here.LINEAR)))
+first = here.mirror_chain(engine, kernels, 500, 20)
+if "fork" in sys.argv:
+    child = os.fork()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+assert here.mirror_chain(engine, kernels, 500, 20) == first
+more = engine.load(here.MemorySource(here.library(here.KERNELS, functions=here.LINEAR)))
+assert here.mirror_chain(engine, more, 500, 20) == first
+print("right", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["leave", "fork"])
+def test_a_process_ends_without_closing_and_may_fork(how: str) -> None:
+    if how == "fork" and not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    command = [sys.executable, "-c", PROGRAM, how]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["right"] * (2 if how == "fork" else 1)
 
 
 def test_the_number_of_threads_is_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,11 @@ def test_code_that_is_not_a_table_is_not_run() -> None:
         read_exports(bytes(wasmtime.wat2wasm(text)))
 
 
+def test_start_functions_are_refused() -> None:
+    with pytest.raises(ModuleError, match="start function"):
+        read_exports(bytes(wasmtime.wat2wasm("(module (func $f (loop (br 0))) (start $f))")))
+
+
 def test_huge_sizes_cost_nothing() -> None:
     text = '(module (@dylink.0 (mem-info (memory 4294967295 4) (table 1 0))) (func (export "f")))'
     began = time.process_time()

@@ -50,6 +50,8 @@ class _Evaluation:
             raise ModuleError(
                 f"an executable asks for {binary.memory_size} bytes of data; {_MAXIMUM_DATA_BYTES} are supported"
             )
+        if binary.starts:
+            raise ModuleError("an executable has a start function: it is not an executable library")
         self.memory = bytearray(binary.memory_size)
         self.globals = [{"__memory_base": _BASE}.get(entry.name, 0) for entry in binary.imports if entry.kind == GLOBAL]
         for expression in binary.global_values:

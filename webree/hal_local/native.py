@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import weakref
 from array import array
+from collections import deque
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,11 +108,14 @@ class NativeEngine:
         self.thread_count = thread_count
         self.counters = Counters()
         self.failure: DeviceError | None = None
+        # A stream lets other Python threads run, and a wasmtime store must never be entered twice.
+        self._lock = threading.RLock()
         self._layout = Layout(thread_count)
         self.base_address = self.memory_bytes = self._layout.base_address
         plural = "s" if thread_count > 1 else ""
         self.description = f"wasmtime {version('wasmtime')}, {thread_count} thread{plural}"
         self._libraries: dict[int, tuple[Library, Placement]] = {}
+        self._unloaded: deque[int] = deque()
         try:
             self._memory = LinearMemory(self.base_address, thread_count)
         except wasmtime.WasmtimeError as error:
@@ -132,34 +137,37 @@ class NativeEngine:
     def grow(self, byte_length: int) -> None:
         import wasmtime
 
-        self._check()
-        if byte_length <= self.memory_bytes:
-            return
-        if byte_length > MAXIMUM_MEMORY_BYTES:
-            raise _memory_error(byte_length, self.memory_bytes, f"the most is {MAXIMUM_MEMORY_BYTES} bytes")
-        pages = (byte_length + PAGE_BYTES - 1) // PAGE_BYTES - self.memory_bytes // PAGE_BYTES
-        try:
-            self._memory.grow(pages)
-        except wasmtime.WasmtimeError as error:
-            raise _memory_error(byte_length, self.memory_bytes, "the system gives no more") from error
-        self.memory_bytes += pages * PAGE_BYTES
-        self._view = self._memory.view()
+        with self._lock:
+            self._check()
+            if byte_length <= self.memory_bytes:
+                return
+            if byte_length > MAXIMUM_MEMORY_BYTES:
+                raise _memory_error(byte_length, self.memory_bytes, f"the most is {MAXIMUM_MEMORY_BYTES} bytes")
+            pages = (byte_length + PAGE_BYTES - 1) // PAGE_BYTES - self.memory_bytes // PAGE_BYTES
+            try:
+                self._memory.grow(pages)
+            except wasmtime.WasmtimeError as error:
+                raise _memory_error(byte_length, self.memory_bytes, "the system gives no more") from error
+            self.memory_bytes += pages * PAGE_BYTES
+            self._view = self._memory.view()
 
     def write(self, address: int, source: ByteSource) -> None:
-        self._check()
-        size = source.size
-        self._inside(address, size)
-        self._view[address : address + size] = source.read(0, size)
-        self.counters.uploaded_bytes += size
+        with self._lock:
+            self._check()
+            size = source.size
+            self._inside(address, size)
+            self._view[address : address + size] = source.read(0, size)
+            self.counters.uploaded_bytes += size
 
     def read(self, ranges: list[tuple[int, int]]) -> Wait:
-        self._check()
-        copies: list[ByteSource] = []
-        for address, size in ranges:
-            self._inside(address, size)
-            copies.append(MemorySource(bytes(self._view[address : address + size])))
-            self.counters.read_back_bytes += size
-        return _Done(copies)
+        with self._lock:
+            self._check()
+            copies: list[ByteSource] = []
+            for address, size in ranges:
+                self._inside(address, size)
+                copies.append(MemorySource(bytes(self._view[address : address + size])))
+                self.counters.read_back_bytes += size
+            return _Done(copies)
 
     def _inside(self, address: int, size: int) -> None:
         if address < 0 or size < 0 or address + size > self.memory_bytes:
@@ -181,23 +189,27 @@ class NativeEngine:
             ) from error
 
     def load(self, data: ByteSource) -> Library:
-        self._check()
-        content = bytes(data.read(0, data.size))
-        binary = WasmBinary.parse(content)
-        exports = read_exports(content)
-        name = f"executable {exports[0].name[:80]}" if exports else "executable"
-        self._check_imports(name, binary)
-        module = self._compile(content, name)
-        self._park()
-        placement = self._layout.place(name, binary.memory_size, binary.memory_alignment, binary.table_size, exports)
-        try:
-            self._link(name, module, placement)
-        except BaseException:
-            self._layout.release(placement)
-            raise
-        library = Library(exports, placement.identifier)
-        self._libraries[placement.identifier] = library, placement
-        return library
+        with self._lock:
+            self._check()
+            content = bytes(data.read(0, data.size))
+            binary = WasmBinary.parse(content)
+            exports = read_exports(content)
+            name = f"executable {exports[0].name[:80]}" if exports else "executable"
+            self._check_imports(name, binary)
+            module = self._compile(content, name)
+            self._park()
+            self._release_unloaded()
+            placement = self._layout.place(
+                name, binary.memory_size, binary.memory_alignment, binary.table_size, exports
+            )
+            try:
+                self._link(name, module, placement)
+            except BaseException:
+                self._layout.release(placement)
+                raise
+            library = Library(exports, placement.identifier)
+            self._libraries[placement.identifier] = library, placement
+            return library
 
     def _check_imports(self, name: str, binary: WasmBinary) -> None:
         missing = [
@@ -229,9 +241,14 @@ class NativeEngine:
         self._view[slot : slot + 4] = address.to_bytes(4, "little")
 
     def unload(self, library: Library) -> None:
-        entry = self._libraries.pop(library.identifier, None)
-        if entry is not None:
-            self._layout.release(entry[1])
+        # Without the lock: the garbage collector may call this in a thread of the player, for which a stream waits.
+        self._unloaded.append(library.identifier)
+
+    def _release_unloaded(self) -> None:
+        while self._unloaded:
+            _, placement = self._libraries.pop(self._unloaded.popleft(), (None, None))
+            if placement is not None:
+                self._layout.release(placement)
 
     def ready(self) -> Wait | None:
         self._check()
@@ -240,9 +257,10 @@ class NativeEngine:
     # streams
 
     def submit(self, words: array[int]) -> None:
-        self._check()
-        for start, end in stream_pieces(words):
-            self._play(words[start:end] if end - start < len(words) else words)
+        with self._lock:
+            self._check()
+            for start, end in stream_pieces(words):
+                self._play(words[start:end] if end - start < len(words) else words)
 
     def _play(self, words: array[int]) -> None:
         from webree.hal_local.native_threads import PlayerTrap
@@ -301,14 +319,18 @@ class NativeEngine:
 
     def _check(self) -> None:
         if self.failure is not None:
-            raise self.failure
+            # A new one each time: an exception that is raised twice keeps the frames of both.
+            raise DeviceError(str(self.failure), status=self.failure.status)
 
     def close(self) -> None:
-        if not self._close.alive:
-            return
-        self._close()
-        self._memory.close()
-        self.failure = DeviceError("the CPU device is closed: open another one", status=StatusCode.FAILED_PRECONDITION)
+        with self._lock:
+            if not self._close.alive:
+                return
+            self._close()
+            self._memory.close()
+            self.failure = DeviceError(
+                "the CPU device is closed: open another one", status=StatusCode.FAILED_PRECONDITION
+            )
 
 
 def _file(name: str) -> bytes:

@@ -230,6 +230,8 @@ class WorkerPool:
 
     def resume(self) -> None:
         """Let all threads serve. The control block's `quit` is 0."""
+        if not all(thread.is_alive() for thread in self._threads):
+            self._threads.clear()  # a forked process has no threads but the one that forked
         if not self._threads:
             for position, worker in enumerate(self._workers):
                 thread = threading.Thread(
@@ -247,8 +249,9 @@ class WorkerPool:
     def pause(self) -> None:
         """Wait until no thread is in the player. `dismiss` has been called."""
         if self._serving:
-            for _ in self._workers:
-                self._ended.acquire()
+            for thread in self._threads:
+                if thread.is_alive():
+                    self._ended.acquire()
             self._serving = False
 
     def stop(self) -> None:

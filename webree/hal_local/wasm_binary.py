@@ -17,7 +17,7 @@ __all__ = ["FUNCTION", "GLOBAL", "MEMORY", "TABLE", "Import", "Reader", "WasmBin
 
 FUNCTION, TABLE, MEMORY, GLOBAL, TAG = range(5)
 
-_CUSTOM, _TYPES, _IMPORTS, _FUNCTIONS, _GLOBALS, _EXPORTS, _CODE, _DATA = 0, 1, 2, 3, 6, 7, 10, 11
+_CUSTOM, _TYPES, _IMPORTS, _GLOBALS, _EXPORTS, _START, _CODE, _DATA = 0, 1, 2, 6, 7, 8, 10, 11
 _VALUE_TYPES = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64", 0x7B: "v128", 0x70: "funcref", 0x6F: "externref"}
 
 T = TypeVar("T")
@@ -120,6 +120,7 @@ class WasmBinary:
     global_values: of the globals defined here, their initial value's expression.
     segments: (active, offset expression, bytes) of the data.
     memory_size, memory_alignment, table_size: what `dylink.0` asks for; alignment in bytes.
+    starts: there is code that would run as soon as it is instantiated.
     memory_limits: byte range of the limits of the memory import, and its minimum; None without such an import.
     """
 
@@ -133,6 +134,7 @@ class WasmBinary:
     memory_size: int = 0
     memory_alignment: int = 1
     table_size: int = 0
+    starts: bool = False
     memory_limits: tuple[int, int, int] | None = None
     import_section: tuple[int, int] = (0, 0)
 
@@ -158,6 +160,8 @@ class WasmBinary:
             if identifier == _CUSTOM:
                 if section.name() == "dylink.0":
                     binary._read_dylink(section)
+            elif identifier == _START:
+                binary.starts = True
             elif identifier in rows:
                 if identifier == _IMPORTS:
                     binary.import_section = (start, section.end)
