@@ -203,6 +203,9 @@ def show(place: Place, files: Files, *, short_form: bool) -> list[Row]:
 def compare(found: Sequence[Sequence[Row]]) -> int:
     """0 if the types are equal everywhere and the scores within the tolerance."""
     first, largest, differing = found[0], 0.0, []
+    if len(found) == 1:
+        say(f"\n{len(first)} files, in one place only: there is nothing to compare with.")
+        return 0
     for rows in found[1:]:
         for mine, other in zip(first, rows, strict=True):
             largest = max(largest, abs(mine.score - other.score))

@@ -30,6 +30,7 @@ func.func @scale(%x: tensor<?xf32>, %factor: f32) -> tensor<?xf32> {
 """
 CALL = ["--input", "3xf32=1,2,-3", "--input", "2", "--expected-output", "3xf32=2,4,-6"]
 
+DEMO = Path(__file__).resolve().parents[2] / "demos" / "magika" / "demo.py"
 MACHINES = ("no driver", "no wgpu")
 
 
@@ -139,3 +140,18 @@ with webree.load({str(module_file(tmp_path, "webgpu,cpu"))!r}) as module:
     done = run(machine, ["-c", code], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "cpu wasm\n"
+
+
+def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Natively on the CPU device; what this machine lacks (a GPU driver and, here, Chromium) is said and left out."""
+    monkeypatch.setenv("WEBREE_CHROMIUM", str(tmp_path / "chromium"))
+    monkeypatch.delenv("CI", raising=False)
+    done = run("no driver", [str(DEMO)], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Natively, device auto:" in done.stdout
+    assert done.stdout.count(" wasm\n") >= 15
+    assert "device webgpu: left out, there is no such adapter" in done.stdout
+    assert "In headless Chromium, WebGPU switched off: left out. no browser named" in done.stdout
+    assert "20 files, in one place only" in done.stdout
+    monkeypatch.setenv("CI", "true")
+    assert run("no driver", [str(DEMO)], tmp_path).returncode == 1
