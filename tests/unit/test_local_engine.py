@@ -531,6 +531,21 @@ def test_a_process_ends_without_closing_and_may_fork(how: str) -> None:
     assert result.stdout.split() == ["right"] * (2 if how == "fork" else 1)
 
 
+def test_a_process_without_addresses_is_told() -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux limits addresses")
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31)); sys.path.insert(0, '.')\n"
+        "from webree.errors import DeviceError\nfrom webree.hal_local.native import create_engine\n"
+        "try:\n    create_engine(1)\nexcept DeviceError as error:\n    print(error.status.name, error)"
+    )
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("RESOURCE_EXHAUSTED the CPU device cannot reserve the addresses of its memory")
+    assert result.stdout.count("\n") == 1
+
+
 def test_the_number_of_threads_is_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBREE_CPU_THREADS", "2")
     engine = create_engine()

@@ -115,11 +115,15 @@ class NativeEngine:
         plural = "s" if thread_count > 1 else ""
         self.description = f"wasmtime {version('wasmtime')}, {thread_count} thread{plural}"
         self._libraries: dict[int, tuple[Library, Placement]] = {}
-        self._unloaded: deque[int] = deque()
+        self._unloaded: deque[Library] = deque()
         try:
             self._memory = LinearMemory(self.base_address, thread_count)
         except wasmtime.WasmtimeError as error:
-            raise _memory_error(self.base_address, 0, str(error)) from error
+            raise DeviceError(
+                f"the CPU device cannot reserve the addresses of its memory, 4 GiB: {' '.join(str(error).split())}; "
+                "raise the limit of the process's address space (ulimit -v), or use the device vmvx",
+                status=StatusCode.RESOURCE_EXHAUSTED,
+            ) from error
         binaries = Binaries(self._compile(_file("player.wasm"), "player"), self._compile(_file("libm.wasm"), "libm"))
         self._functions = host_math.LIBM | frozenset(host_math.FUNCTIONS)
         pauses = Pauses(thread_count)
@@ -185,7 +189,8 @@ class NativeEngine:
             return wasmtime.Module(self._memory.engine, data)
         except wasmtime.WasmtimeError as error:
             raise ModuleError(
-                f"wasmtime rejects its WebAssembly code: {str(error).strip()}; compile the module anew", where=name
+                f"wasmtime rejects its WebAssembly code: {' '.join(str(error).split())}; compile the module anew",
+                where=name,
             ) from error
 
     def load(self, data: ByteSource) -> Library:
@@ -236,18 +241,20 @@ class NativeEngine:
             try:
                 address = worker.link(module, placement, self._layout.table_size)
             except (wasmtime.WasmtimeError, wasmtime.Trap, PlayerTrap) as error:
-                raise ModuleError(f"wasmtime cannot link it: {str(error).strip()}", where=name) from error
+                raise ModuleError(f"wasmtime cannot link it: {' '.join(str(error).split())}", where=name) from error
         slot = self._layout.library_slot(placement)
         self._view[slot : slot + 4] = address.to_bytes(4, "little")
 
     def unload(self, library: Library) -> None:
         # Without the lock: the garbage collector may call this in a thread of the player, for which a stream waits.
-        self._unloaded.append(library.identifier)
+        self._unloaded.append(library)
 
     def _release_unloaded(self) -> None:
         while self._unloaded:
-            _, placement = self._libraries.pop(self._unloaded.popleft(), (None, None))
-            if placement is not None:
+            library = self._unloaded.popleft()
+            known, placement = self._libraries.get(library.identifier, (None, None))
+            if known is library and placement is not None:
+                del self._libraries[library.identifier]
                 self._layout.release(placement)
 
     def ready(self) -> Wait | None:
