@@ -188,7 +188,7 @@ def test_a_model_is_compiled_once(
     monkeypatch.setenv("WEBREE_CACHE", str(tmp_path / "cache"))
     model = tmp_path / "two.mlir"
     model.write_bytes(MODEL)
-    words = ["run", str(model), "--function", "negate", "--input", "2xi32=3,4"]
+    words = ["run", str(model), "--device", "webgpu", "--function", "negate", "--input", "2xi32=3,4"]
     for _ in range(2):
         assert main(words) == 0
         assert capsys.readouterr().out.endswith("2xi32=[-3 -4]\n")
