@@ -333,9 +333,24 @@
     (drop (memory.atomic.notify offset=128 (local.get $control) (i32.const -1)))
     (local.get $status))
 
+  ;; Whether any command has more than one item: else the others are not woken, they could only look on.
+  (func $shareable (param $command i32) (param $end i32) (param $thread_count i32) (result i32)
+    (block $over
+      (loop $next
+        (br_if $over (i32.ge_u (local.get $command) (local.get $end)))
+        (if (i64.gt_u (call $items (local.get $command) (local.get $thread_count)) (i64.const 1))
+          (then (return (i32.const 1))))
+        (local.set $command (i32.add (local.get $command)
+          (i32.shl (i32.shr_u (i32.load (local.get $command)) (i32.const 8)) (i32.const 2))))
+        (br $next)))
+    (i32.const 0))
+
   (func $lead (export "lead") (param $words i32) (param $end i32) (param $control i32) (param $thread_count i32)
               (result i32)
     (local $status i32)
+    (if (i32.eqz (call $shareable (local.get $words) (local.get $end) (local.get $thread_count)))
+      (then (return (call $play (local.get $words) (local.get $end) (local.get $control) (i32.const 0)
+                                (i32.const 1)))))
     (i64.atomic.store offset=64 (local.get $control) (i64.const 0))
     (i64.atomic.store offset=128 (local.get $control) (i64.const 0))
     (i32.store offset=8 (local.get $control) (local.get $words))
