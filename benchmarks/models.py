@@ -23,7 +23,7 @@ import onnx
 import onnx.version_converter
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["MODELS", "input_shape", "light", "main", "mobilenet_v2", "random_input", "write"]
+__all__ = ["MODELS", "input_shape", "light", "main", "minilm_l6", "mobilenet_v2", "random_input", "write"]
 
 Weights = npt.NDArray[np.float32]
 
@@ -117,6 +117,73 @@ def mobilenet_v2(seed: int = 0, *, size: int = 224, classes: int = 1000) -> onnx
             graph.initializers,
         ),
         opset_imports=[helper.make_opsetid("", 13)],
+        ir_version=8,
+    )
+
+
+def minilm_l6(
+    seed: int = 0, *, tokens: int = 128, vocabulary: int = 30522, layers: int = 6, width: int = 384, heads: int = 12
+) -> onnx.ModelProto:
+    """A sentence encoder of all-MiniLM-L6's shape with random weights: token numbers and mask -> one vector.
+
+    i64[1,tokens] twice -> f32[1,width], after https://arxiv.org/abs/2002.10957 and BERT's blocks: embeddings, self
+    attention and a hidden layer with GELU, each with a residual and a normalisation; the mean over the tokens that
+    the mask has.
+    """
+    graph = _Graph(seed)
+
+    def dense(x: str, inputs: int, outputs: int) -> str:
+        name = f"dense_{len(graph.nodes)}"
+        product = graph.add("MatMul", x, graph.weights(f"{name}.weight", inputs, outputs))
+        return graph.add("Add", product, graph.bias(f"{name}.bias", outputs))
+
+    def normalized(x: str) -> str:
+        name = f"norm_{len(graph.nodes)}"
+        scale = graph.constant(f"{name}.scale", graph.random.uniform(0.8, 1.2, width).astype(np.float32))
+        return graph.add("LayerNormalization", x, scale, graph.bias(f"{name}.bias", width), axis=-1, epsilon=1e-12)
+
+    def scalar(name: str, value: float) -> str:
+        return graph.constant(name, np.array(value, np.float32))
+
+    graph.constant("split", np.array([1, tokens, heads, width // heads], np.int64))
+    graph.constant("joined", np.array([1, tokens, width], np.int64))
+    one, half, root = scalar("one", 1.0), scalar("half", 0.5), scalar("root_of_two", math.sqrt(2.0))
+    scale, far = scalar("scale", 1 / math.sqrt(width // heads)), scalar("far", -1e4)
+    embeddings = graph.constant("words", graph.random.normal(0, 1, (vocabulary, width)).astype(np.float32))
+    positions = graph.constant("positions", graph.random.normal(0, 1, (tokens, width)).astype(np.float32))
+    mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
+    axes = graph.constant("axes_1_2", np.array([1, 2], np.int64))
+    penalty = graph.add("Mul", graph.add("Unsqueeze", graph.add("Sub", one, mask), axes), far)
+    x = normalized(graph.add("Add", graph.add("Gather", embeddings, "input_ids"), positions))
+    for _ in range(layers):
+        parts = [graph.add("Reshape", dense(x, width, width), "split") for _ in range(3)]
+        query, value = (graph.add("Transpose", part, perm=[0, 2, 1, 3]) for part in parts[::2])
+        key = graph.add("Transpose", parts[1], perm=[0, 2, 3, 1])
+        scores = graph.add("Mul", graph.add("MatMul", query, key), scale)
+        weights = graph.add("Softmax", graph.add("Add", scores, penalty), axis=-1)
+        mixed = graph.add("Transpose", graph.add("MatMul", weights, value), perm=[0, 2, 1, 3])
+        attended = dense(graph.add("Reshape", mixed, "joined"), width, width)
+        x = normalized(graph.add("Add", x, attended))
+        hidden = dense(x, width, 4 * width)
+        gate = graph.add("Mul", graph.add("Add", graph.add("Erf", graph.add("Div", hidden, root)), one), half)
+        x = normalized(graph.add("Add", x, dense(graph.add("Mul", hidden, gate), 4 * width, width)))
+    last, middle = (graph.constant(f"axes_{axis}", np.array([axis], np.int64)) for axis in (2, 1))
+    kept = graph.add("Unsqueeze", mask, last)
+    total = graph.add("ReduceSum", graph.add("Mul", x, kept), middle, keepdims=0)
+    graph.add("Div", total, graph.add("ReduceSum", kept, middle, keepdims=0))
+    graph.nodes[-1].output[0] = "embedding"
+    return helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "minilm_l6",
+            [
+                helper.make_tensor_value_info(name, TensorProto.INT64, [1, tokens])
+                for name in ("input_ids", "attention_mask")
+            ],
+            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, width])],
+            graph.initializers,
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
 

@@ -1,16 +1,19 @@
 """What all tests share: the adapters to run on, and devices opened on them.
 
 Enters: the machine. Leaves: the fixtures `adapter_name` (every native test that takes it, or `device`, runs once on
-lavapipe and once on SwiftShader) and `device`. Chromium ships SwiftShader as a Vulkan driver; the loader is told of it
-here, before wgpu is imported, so that one process sees both. An adapter that is missing skips the test with the
-package that brings it; where CI is set, it fails.
+lavapipe and once on SwiftShader) and `device`; `machine`, for tests that run on every device there is, the CPU device
+included, where they need neither Vulkan nor the marker `native`; and `seed`. Chromium ships SwiftShader as a Vulkan
+driver; the loader is told of it here, before wgpu is imported, so that one process sees both. An adapter that is
+missing skips the test with the package that brings it; where CI is set, it fails.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -71,3 +74,37 @@ def device(adapter_name: str) -> Iterator[Device]:
     opened = run_sync(create_driver("webgpu").open(find_adapter(adapter_name)))
     yield opened
     opened.close()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device, and what to compile for it.
+
+    Attributes:
+        name: `lavapipe`, `swiftshader` or `cpu`.
+        target: as `webree.compile` takes it.
+        profile: as `webree.compile` takes it; None for the target's default.
+    """
+
+    name: str
+    target: str
+    device: Device
+    profile: str | None
+
+
+@pytest.fixture(scope="session", params=[*(pytest.param(name, marks=pytest.mark.native) for name in ADAPTERS), "cpu"])
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """Every device that modules run on, each opened once a session."""
+    name = str(request.param)
+    driver = create_driver("cpu" if name == "cpu" else "webgpu")
+    info = run_sync(driver.adapters())[0] if name == "cpu" else find_adapter(name)
+    opened = run_sync(driver.open(info))
+    target, profile = ("cpu", None) if name == "cpu" else ("webgpu", "webgpu-software")
+    yield Machine(name, target, opened, profile)
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """Of this run; set WEBREE_SEED to repeat one."""
+    return int(os.environ.get("WEBREE_SEED") or secrets.randbelow(1 << 31))

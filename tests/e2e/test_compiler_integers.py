@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 import webree
+from tests.conftest import Machine
 from webree.compiler.api import compile
-from webree.hal.device import Device
-
-pytestmark = pytest.mark.native
 
 _COUNT = 67
 _WRAP = 1 << 64
@@ -32,7 +30,7 @@ EXACT = {
 
 
 @pytest.mark.parametrize("operation", EXACT)
-def test_division_of_64_bit_integers(operation: str, device: Device) -> None:
+def test_division_of_64_bit_integers(operation: str, machine: Machine) -> None:
     chance = np.random.default_rng()
     left, right = (
         chance.integers(-(2**63), 2**63, _COUNT) >> chance.integers(0, 63, _COUNT, dtype=np.int64) for _ in range(2)
@@ -43,16 +41,17 @@ def test_division_of_64_bit_integers(operation: str, device: Device) -> None:
     kind = f"tensor<{_COUNT}xi64>"
     data = compile(
         f"func.func @main(%a: {kind}, %b: {kind}) -> {kind} {{\n"
-        f"  %0 = arith.{operation} %a, %b : {kind}\n  return %0 : {kind}\n}}"
+        f"  %0 = arith.{operation} %a, %b : {kind}\n  return %0 : {kind}\n}}",
+        target=machine.target,
     )
-    found = np.asarray(webree.load(data, device=device).main(left, right)).view(np.uint64)
+    found = np.asarray(webree.load(data, device=machine.device).main(left, right)).view(np.uint64)
     exact = [EXACT[operation](*pair) % _WRAP for pair in zip(left.tolist(), right.tolist(), strict=True)]
     np.testing.assert_array_equal(found, np.array(exact, np.uint64))
 
 
 @pytest.mark.parametrize("comparison", ["LT", "LE", "GT", "GE"])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_comparison_of_unsigned_narrow_integers(comparison: str, bits: int, device: Device) -> None:
+def test_comparison_of_unsigned_narrow_integers(comparison: str, bits: int, machine: Machine) -> None:
     chance = np.random.default_rng()
     element = {8: np.uint8, 16: np.uint16}[bits]
     left, right = (chance.integers(0, 1 << bits, 33).astype(element) for _ in range(2))
@@ -60,7 +59,8 @@ def test_comparison_of_unsigned_narrow_integers(comparison: str, bits: int, devi
     kind, result = f"tensor<33xui{bits}>", "tensor<33xi1>"
     data = compile(
         f"func.func @main(%a: {kind}, %b: {kind}) -> {result} {{\n"
-        f"  %0 = stablehlo.compare {comparison}, %a, %b : ({kind}, {kind}) -> {result}\n  return %0 : {result}\n}}"
+        f"  %0 = stablehlo.compare {comparison}, %a, %b : ({kind}, {kind}) -> {result}\n  return %0 : {result}\n}}",
+        target=machine.target,
     )
     exact = {"LT": left < right, "LE": left <= right, "GT": left > right, "GE": left >= right}[comparison]
-    np.testing.assert_array_equal(np.asarray(webree.load(data, device=device).main(left, right)), exact)
+    np.testing.assert_array_equal(np.asarray(webree.load(data, device=machine.device).main(left, right)), exact)

@@ -13,10 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import webree
+from tests.conftest import Machine
 from tests.models import relative_error
-from webree.hal.device import Device
-
-pytestmark = pytest.mark.native
 
 
 @dataclass(frozen=True)
@@ -84,20 +82,25 @@ def model(case: Case, generator: np.random.Generator) -> onnx.ModelProto:
 
 
 @functools.cache
-def compiled(name: str, profile: str) -> tuple[bytes, bytes]:
+def compiled(name: str, target: str, profile: str | None) -> tuple[bytes, bytes]:
     """A case's model with random weights and its module, once for all devices."""
     source = model(CASES[name], np.random.default_rng()).SerializeToString()
-    return source, webree.compile(source, profile=profile)
+    return source, webree.compile(source, target=target, profile=profile)
 
 
-@pytest.mark.parametrize("profile", ["webgpu", "webgpu-software"])
 @pytest.mark.parametrize("name", CASES)
-def test_against_onnxruntime(name: str, profile: str, device: Device) -> None:
-    source, data = compiled(name, profile)
+def test_against_onnxruntime(name: str, machine: Machine) -> None:
+    """With both WebGPU profiles; the CPU device has one."""
+    for profile in ("webgpu", "webgpu-software") if machine.target == "webgpu" else (None,):
+        _check(name, machine, profile)
+
+
+def _check(name: str, machine: Machine, profile: str | None) -> None:
+    source, data = compiled(name, machine.target, profile)
     x = np.random.default_rng().standard_normal(CASES[name].shape).astype(np.float32)
     session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, {"x": x})
-    with webree.load(data, device=device) as module:
+    with webree.load(data, device=machine.device) as module:
         actual = np.asarray(module.main(x))
     assert actual.shape == expected.shape
     assert relative_error(actual, expected) <= 1e-5

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import pytest
 
 import webree
+from tests.conftest import Machine
 from tests.matmul import MATMUL, SHAPES
 from tests.models import relative_error
-from webree.hal.device import Device
-
-pytestmark = pytest.mark.native
 
 
-@pytest.fixture(scope="module", params=["webgpu", "webgpu-software"])
-def module_bytes(request: pytest.FixtureRequest) -> bytes:
-    return webree.compile(MATMUL.encode(), profile=request.param)
+@functools.cache
+def compiled(target: str, profile: str | None) -> bytes:
+    return webree.compile(MATMUL.encode(), target=target, profile=profile)
 
 
-def test_all_dimensions_dynamic(module_bytes: bytes, device: Device) -> None:
+@pytest.mark.parametrize("software", [False, True], ids=["webgpu", "webgpu-software"])
+def test_all_dimensions_dynamic(software: bool, machine: Machine) -> None:
+    """With both WebGPU profiles; the CPU device has one."""
+    if machine.target == "webgpu":
+        module_bytes = compiled("webgpu", "webgpu-software" if software else "webgpu")
+    else:
+        module_bytes = compiled(machine.target, None)
     random = np.random.default_rng()
-    with webree.load(module_bytes, device=device) as module:
+    with webree.load(module_bytes, device=machine.device) as module:
         for m, k, n in SHAPES:
             a = random.standard_normal((m, k)).astype(np.float32)
             b = random.standard_normal((k, n)).astype(np.float32)

@@ -6,12 +6,9 @@ import gc
 import tracemalloc
 
 import numpy as np
-import pytest
 
 import webree
-from webree.hal.device import Device
-
-pytestmark = pytest.mark.native
+from tests.conftest import Machine
 
 MODEL = """
 func.func @main(%x: tensor<?x64xf32>, %w: tensor<64x32xf32>) -> tensor<?x32xf32> {
@@ -30,11 +27,13 @@ CALLS = 1000
 HEAP_SLACK_BYTES = 50_000
 
 
-def test_a_thousand_calls_do_not_grow_memory(device: Device) -> None:
-    random = np.random.default_rng()
+def test_a_thousand_calls_do_not_grow_memory(machine: Machine) -> None:
+    device, random = machine.device, np.random.default_rng()
     w = random.standard_normal((64, 32)).astype(np.float32)
     inputs = [random.standard_normal((rows, 64)).astype(np.float32) for rows in (1, 7, 16, 33)]
-    with webree.load(webree.compile(MODEL.encode(), profile="webgpu-software"), device=device) as module:
+    with webree.load(
+        webree.compile(MODEL.encode(), target=machine.target, profile=machine.profile), device=device
+    ) as module:
 
         def call_and_check(count: int) -> None:
             for call in range(count):
@@ -59,8 +58,9 @@ def test_a_thousand_calls_do_not_grow_memory(device: Device) -> None:
         assert grown < HEAP_SLACK_BYTES, f"Python's heap grew by {grown} bytes in {CALLS} calls:\n{most}"
 
 
-def test_closed_modules_give_their_memory_back(device: Device) -> None:
-    data = webree.compile(MODEL.encode(), profile="webgpu-software")
+def test_closed_modules_give_their_memory_back(machine: Machine) -> None:
+    device = machine.device
+    data = webree.compile(MODEL.encode(), target=machine.target, profile=machine.profile)
     gc.collect()
     before = device.counters.in_use_bytes
     for _ in range(5):

@@ -1,14 +1,12 @@
-"""Whole models, compiled and run natively on lavapipe and on SwiftShader, against ONNX Runtime on the CPU.
+"""Whole models on every device: lavapipe and SwiftShader through WebGPU, and the CPU device; against ONNX Runtime.
 
 Weights (but for Magika's, which are real) and inputs are random and fresh on every run; the seed is in a failure's
 message. Memory that the pool hands out is filled with a pattern of NaNs before, so that a kernel that reads what
-nobody wrote shows.
+nobody wrote shows. Tolerances are the same on all devices.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +14,28 @@ import numpy as np
 import pytest
 
 import webree
-from tests.models import MODELS, Model, reference, relative_error
+from tests.conftest import Machine
+from tests.models import MODELS, NATIVE_MODELS, Model, reference, relative_error
 from webree.hal.device import Device
-
-pytestmark = pytest.mark.native
 
 CALLS = 2  # the second call finds used memory in the pool
 
 
 @pytest.fixture(scope="session")
-def seed() -> int:
-    """Of this run; set WEBREE_SEED to repeat one."""
-    return int(os.environ.get("WEBREE_SEED") or secrets.randbelow(1 << 31))
-
-
-@pytest.fixture(scope="session")
 def compiled(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Model -> its file's bytes and its module's path, compiled once for all adapters."""
+    """Model and machine -> its file's bytes and its module's path, compiled once for all devices of a target."""
     folder = tmp_path_factory.mktemp("models")
-    made: dict[str, tuple[bytes, Path]] = {}
+    made: dict[tuple[str, str], tuple[bytes, Path]] = {}
 
-    def compile_once(model: Model) -> tuple[bytes, Path]:
-        if model.name not in made:
-            data, path = model.make(seed), folder / f"{model.name}.vmfb"
-            path.write_bytes(webree.compile(data, profile="webgpu-software", dims=dict(model.dims)))
-            made[model.name] = data, path
-        return made[model.name]
+    def compile_once(model: Model, machine: Machine) -> tuple[bytes, Path]:
+        key = (model.name, machine.target)
+        if key not in made:
+            data, path = model.make(seed), folder / f"{model.name}.{machine.target}.vmfb"
+            path.write_bytes(
+                webree.compile(data, target=machine.target, profile=machine.profile, dims=dict(model.dims))
+            )
+            made[key] = data, path
+        return made[key]
 
     return compile_once
 
@@ -55,11 +49,11 @@ def poison_free_memory(device: Device, byte_length: int = 64 << 20) -> None:
         buffer.close()
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_agrees_with_onnx_runtime(model: Model, compiled: Any, device: Device, seed: int) -> None:
-    data, path = compiled(model)
-    poison_free_memory(device)
-    with webree.load(path, device=device) as module:
+@pytest.mark.parametrize("model", MODELS + NATIVE_MODELS, ids=lambda model: model.name)
+def test_agrees_with_onnx_runtime(model: Model, compiled: Any, machine: Machine, seed: int) -> None:
+    data, path = compiled(model, machine)
+    poison_free_memory(machine.device)
+    with webree.load(path, device=machine.device) as module:
         for call in range(CALLS):
             inputs = model.inputs(seed + call)
             expected = reference(data, inputs)
@@ -72,10 +66,10 @@ def test_agrees_with_onnx_runtime(model: Model, compiled: Any, device: Device, s
 
 
 @pytest.mark.parametrize("model", MODELS[:1], ids=lambda model: model.name)
-def test_inputs_matter(model: Model, compiled: Any, device: Device, seed: int) -> None:
+def test_inputs_matter(model: Model, compiled: Any, machine: Machine, seed: int) -> None:
     """Two inputs give two outputs: nothing was folded into a constant, nothing is left over from the call before."""
-    _, path = compiled(model)
-    with webree.load(path, device=device) as module:
+    _, path = compiled(model, machine)
+    with webree.load(path, device=machine.device) as module:
         first, second, again = (module.main(*model.inputs(seed + n).values()) for n in (0, 1, 0))
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, again)

@@ -41,6 +41,7 @@ from webree.compiler.integers import write_out_integers
 from webree.compiler.merge import merge_executables
 from webree.compiler.microkernels import loops_where_needed, same_target
 from webree.compiler.plan import PHASES, Plan
+from webree.compiler.powers import write_out_powers
 from webree.compiler.ranges import narrow_ranges
 from webree.compiler.session import Session
 from webree.compiler.signatures import check_fenced_results, declare_unsigned, set_names, unsigned_types
@@ -199,6 +200,7 @@ class Pipeline:
 
     def _schedule(self, module: Any) -> None:
         self.step("schedules")
+        write_out_powers([module])
         if self.plan.vmvx is not None and self.plan.vmvx.microkernels:
             loops_where_needed(module, VMVX_PROFILES[0])
         if self.plan.webgpu is not None:

@@ -25,7 +25,7 @@ fn kernel(
 ) {
     let global_invocation_id_x = i32(global_invocation_id.x);
     let x0 = unpack2x16float(u32(binding0[global_invocation_id_x >> 1u]))[global_invocation_id_x & 1];
-    let v0 = quantizeToF16(exp(x0 * 0.5));
+    let v0 = unpack2x16float(pack2x16float(vec2<f32>(exp(x0 * 0.5), 0.0))).x;
     let v1 = select(tanh_stable(v0), 0.5, v0 == f32_from_bits(0x7f800000u));
     let shift0 = u32(global_invocation_id_x & 1) << 4u;
     let bits0 = pack2x16float(vec2<f32>(v1, 0.0));

@@ -4,7 +4,7 @@ Integers are i32 with two's complement wrap-around, as in SPIR-V; unsigned ops g
 SPIR-V leaves open: x / 0 = x, INT_MIN / -1 = INT_MIN, x % 0 = 0.
 Unordered comparisons are written as the negation of the opposite ordered one, which holds for NaN on IEEE
 hardware and needs no test where an implementation assumes that there is none; `Ordered`, `Unordered` and
-`IsNan`, `IsInf` look at the bits.
+`IsNan`, `IsInf`, `IsFinite` look at the bits.
 Spec: https://www.w3.org/TR/WGSL/#arithmetic-expr, #comparison-expr, #bit-expr
 """
 
@@ -291,6 +291,7 @@ RULES: dict[str, Callable[[Emitter, Op], None]] = {
     "spirv.Unordered": _unordered,
     "spirv.IsNan": _helper_call("is_nan"),
     "spirv.IsInf": _helper_call("is_inf"),
+    "spirv.IsFinite": _helper_call("is_finite"),
     "spirv.SMod": _helper_call("smod"),
     "spirv.FRem": _float_remainder,
     "spirv.FMod": _helper_call("fmod_floor"),

@@ -80,7 +80,21 @@ def _unpacked(words: list[str]) -> Expr:
 
 
 def _round(emitter: Emitter, op: Op) -> None:
-    emitter.define(op.result, call("quantizeToF16", *emitter.arguments(op)))
+    """To f16 and back. quantizeToF16 would take denormal halves for zeros, which are no denormals as f32."""
+    (operand,) = emitter.arguments(op)
+    count = _count(op.result.type)
+    if count not in (1, 2, 4):
+        emitter.define(op.result, call("quantizeToF16", operand))
+        return
+    if count == 1:
+        packed = f"unpack2x16float(pack2x16float(vec2<f32>({operand.text}, 0.0))).x"
+    elif count == 2:
+        packed = f"unpack2x16float(pack2x16float({operand.text}))"
+    else:
+        operand = operand if operand.is_atom else emitter.let(operand)
+        pairs = ", ".join(f"unpack2x16float(pack2x16float({operand.text}.{pair}))" for pair in ("xy", "zw"))
+        packed = f"vec4<f32>({pairs})"
+    emitter.define(op.result, Expr(packed))
 
 
 def _to_halves(emitter: Emitter, op: Op) -> None:
