@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 import webree
+from benchmarks import models as random_models
 from tests.models import MODELS, Model, reference, relative_error
 from webree.errors import UsageError
 from webree.tools import measurement
@@ -45,7 +46,24 @@ CHAIN_WIDTH = 16
 IMPORT_RUNS = 5
 
 PEER_FILES = {"webgpu": "ort.webgpu.bundle.min.mjs", "wasm": "ort.wasm.bundle.min.mjs"}
-CPU_MODELS = ("squeezenet", "mobilenet_v2", "resnet50", "minilm")
+CPU_MODELS = ("squeezenet", "mobilenet_v2", "resnet50", "minilm_l6")
+
+
+def _minilm(seed: int) -> bytes:
+    model = random_models.minilm_l6(seed, tokens=MINILM_TOKENS)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _minilm_inputs(seed: int) -> dict[str, np.ndarray[Any, Any]]:
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, 1000, (1, MINILM_TOKENS))
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+MINILM_TOKENS = 128
+EVERY_MODEL = (*MODELS, Model("minilm_l6", _minilm, _minilm_inputs))
+"""Of the tests, and an encoder of sentences on a full row of tokens."""
 
 PEER = """
 import * as ort from "/ort/PEER_FILE";
@@ -122,7 +140,7 @@ def chain(length: int = CHAIN_LENGTH) -> str:
 @functools.cache
 def compiled(name: str, seed: int, device: str) -> bytes:
     """The module, compiled once for all thread counts."""
-    (model,) = (model for model in MODELS if model.name == name)
+    (model,) = (model for model in EVERY_MODEL if model.name == name)
     profile = None if device == "cpu" else PROFILE
     return webree.compile(model.make(seed), target=device, profile=profile, dims=dict(model.dims))
 
@@ -257,7 +275,7 @@ def _open_page(session: BrowserSession, provider: str, threads: int) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
-    names = ",".join(model.name for model in MODELS)
+    names = ",".join(model.name for model in EVERY_MODEL)
     parser.add_argument("--device", default="webgpu", choices=("webgpu", "cpu"), help="of both (default: webgpu)")
     parser.add_argument("--models", help=f"some of {names}, or none (own costs only)")
     parser.add_argument("--threads", default="1,2", help="numbers of threads on the CPU (default: 1,2)")
@@ -277,9 +295,11 @@ def main(words: Sequence[str] | None = None) -> int:
     names = (arguments.models or ",".join(CPU_MODELS if device == "cpu" else [model.name for model in MODELS])).split(
         ","
     )
-    chosen = [model for model in MODELS if model.name in names]
+    chosen = [model for model in EVERY_MODEL if model.name in names]
     if missing := set(names) - {model.name for model in chosen} - {"none"}:
-        raise UsageError(f"no model named {', '.join(missing)}; there are {', '.join(model.name for model in MODELS)}")
+        raise UsageError(
+            f"no model named {', '.join(missing)}; there are {', '.join(model.name for model in EVERY_MODEL)}"
+        )
     if device == "cpu":
         threads = tuple(int(word) for word in arguments.threads.split(","))
     measured: list[dict[str, Any]] = []
