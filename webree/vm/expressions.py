@@ -1,14 +1,15 @@
 """What each simple instruction is in Python: tables from mnemonic to a template over the operands' names.
 
 Enters: nothing. Leaves: `CONDITIONS` (expressions that are true or false; as a value they give 1 or 0), `EXPRESSIONS`
-(expressions that give the one result) and `STATEMENTS` (no result). Operands are names or literals without side
-effects, so a template may use one twice; `_` is a scratch local. Instructions that move references, call or branch
-are not here: see translate.py.
+(expressions that give the one result) and `STATEMENTS` (no result). `FITTING` are the shorter expressions for results
+that cannot leave their type, `NATURAL` the conditions for operands that cannot be negative (ranges.py). Operands are
+names or literals without side effects, so a template may use one twice; `_` is a scratch local. Instructions that move
+references, call or branch are not here: see translate.py.
 """
 
 from __future__ import annotations
 
-__all__ = ["CONDITIONS", "EXPRESSIONS", "STATEMENTS"]
+__all__ = ["CONDITIONS", "EXPRESSIONS", "FITTING", "NATURAL", "STATEMENTS"]
 
 _MASK = {"i32": 0xFFFFFFFF, "i64": 0xFFFFFFFFFFFFFFFF}
 _LIMIT = {"i32": 0x80000000, "i64": 0x8000000000000000}
@@ -49,6 +50,12 @@ EXPRESSIONS: dict[str, str] = {
     "buffer.hash": "buffer_hash({source}, {source_offset}, {length})",
 }
 
+FITTING: dict[str, str] = {
+    "trunc.i64.i32": "{x}",
+    "ext.i32.i64.u": "{x}",
+}
+NATURAL: dict[str, str] = {}
+
 STATEMENTS: dict[str, str] = {
     "list.reserve": "list_reserve({list}, {capacity})",
     "list.resize": "list_resize({list}, {new_size})",
@@ -66,12 +73,13 @@ def _integer_rows(width: str) -> None:
 
     a, b = f"({{a}} & {mask})", f"({{b}} & {mask})"
     amount = f"({{amount}} & {int(bits) - 1})"
+    sums = {"add": "{a} + {b}", "sub": "{a} - {b}", "mul": "{a} * {b}", "fma": "{a} * {b} + {c}"}
+    FITTING.update({f"{name}.{width}": text for name, text in sums.items()})
+    FITTING.update({f"shl.{width}": "{x} << {amount}", f"shr.{width}.u": "{x} >> {amount}"})
+    NATURAL[f"cmp.lt.{width}.u"] = "{a} < {b}"
+    EXPRESSIONS.update({f"{name}.{width}": wrapped(text) for name, text in sums.items()})
     EXPRESSIONS.update(
         {
-            f"add.{width}": wrapped("{a} + {b}"),
-            f"sub.{width}": wrapped("{a} - {b}"),
-            f"mul.{width}": wrapped("{a} * {b}"),
-            f"fma.{width}": wrapped("{a} * {b} + {c}"),
             f"abs.{width}": wrapped("abs({x})"),
             f"not.{width}": "~{x}",
             f"and.{width}": "{a} & {b}",

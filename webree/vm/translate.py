@@ -12,15 +12,16 @@ two ways on, the smaller is indented and the larger just follows; nesting stays 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from webree.module.isa import IMPORT_BIT, MOVE, PLAIN_SEGMENT, REF, REF_MASK, Instruction
 from webree.module.reader import ModuleFile
 from webree.vm.analysis import analyze
-from webree.vm.expressions import CONDITIONS, EXPRESSIONS, STATEMENTS
+from webree.vm.expressions import CONDITIONS, EXPRESSIONS, FITTING, NATURAL, STATEMENTS
 from webree.vm.flow import Block, Edge, Flow, call_letters
+from webree.vm.ranges import Facts, find_facts
 from webree.vm.registers import MixedKinds, RawRegisters, Registers, WholeRegisters, literal
 
 __all__ = ["Callees", "Translation", "translate"]
@@ -100,8 +101,10 @@ class _Translator:
         self.loops = len(self.labels) > 1 or flow.blocks[0].entries > 1
         self.inner: int | None = None
         """The label whose own loop is being written."""
-        if self.loops:
+        self.facts = Facts()
+        if self.loops and registers is WholeRegisters:
             self.registers.keep_views(self._find_views())
+            self.facts = find_facts(module, ordinal, flow)
 
     def emit(self, text: str) -> None:
         self.lines.append(" " * self.depth + text)
@@ -176,9 +179,10 @@ class _Translator:
         next_index: int | None = index
         while next_index is not None:
             block = self.flow.blocks[next_index]
-            for instruction in block.instructions[:-1]:
+            test = self._find_test(block)
+            for instruction in block.instructions[: -1 if test is None else -2]:
                 self._write_instruction(instruction)
-            next_index = self._write_terminator(next_index, block)
+            next_index = self._write_terminator(next_index, block, test)
 
     def _follow(self, edge: Edge) -> int | None:
         """Go along an edge: returns the block to be written here, or None after a jump to a label."""
@@ -212,7 +216,41 @@ class _Translator:
     def _size(self, edge: Edge) -> int:
         return 0 if edge.target in self.label_of else self.flow.blocks[edge.target].size
 
-    def _write_terminator(self, index: int, block: Block) -> int | None:
+    def _find_test(self, block: Block) -> Instruction | None:
+        """The condition of a block's branch, if it stands right before and nothing else reads it."""
+        if not self.loops or len(block.instructions) < 2 or block.instructions[-1].opcode.name != "cond_br":
+            return None
+        test, register = block.instructions[-2], block.instructions[-1].values[0]
+        if test.opcode.name not in CONDITIONS or test.values[-1] != register:
+            return None
+        for edge in block.edges:
+            targets = self.flow.blocks[edge.target]
+            sources = [source for source, _target in edge.pairs]
+            if targets.live < 0 or register in sources or targets.live >> register & 1:
+                return None
+        return test
+
+    def _tested(self, test: Instruction) -> str:
+        return f"({self._condition(test, self._operands(test))})"
+
+    def _condition(self, instruction: Instruction, operands: Mapping[str, Any]) -> str:
+        name = instruction.opcode.name
+        template = NATURAL[name] if instruction.pc in self.facts.natural and name in NATURAL else CONDITIONS[name]
+        return template.format(**operands)
+
+    def _operands(self, instruction: Instruction) -> dict[str, Any]:
+        """Expressions of what an instruction reads, by the operands' names."""
+        operands: dict[str, Any] = {}
+        for operand, value in zip(instruction.opcode.operands, instruction.values, strict=True):
+            if operand.is_result:
+                continue
+            if operand.kind == "g":
+                operands[operand.name] = value // _ELEMENT_SIZES[instruction.opcode.name.rsplit(".", 1)[1]]
+            else:
+                operands[operand.name] = self.registers.read("r" if operand.kind in "rR" else operand.kind, value)
+        return operands
+
+    def _write_terminator(self, index: int, block: Block, test: Instruction | None) -> int | None:
         instruction = block.instructions[-1]
         self.pc = instruction.pc
         name = instruction.opcode.name
@@ -223,7 +261,7 @@ class _Translator:
         if name == "fail":
             return self._write_fail(index, block, *values)
         if name == "cond_br":
-            condition = self.registers.read("i", values[0])
+            condition = self.registers.read("i", values[0]) if test is None else self._tested(test)
             on_true, on_false = block.edges
             return self._branch(((condition, on_true), (f"not {condition}", on_false)))
         if name == "br_table":
@@ -265,23 +303,22 @@ class _Translator:
         if special is not None:
             special(self, instruction)
             return
-        operands: dict[str, Any] = {}
-        result: tuple[str, int] | None = None
-        for operand, value in zip(instruction.opcode.operands, instruction.values, strict=True):
-            if operand.is_result:
-                result = ("r" if operand.kind in "rR" else operand.kind, value)
-            elif operand.kind == "g":
-                operands[operand.name] = value // _ELEMENT_SIZES[name.rsplit(".", 1)[1]]
-            else:
-                operands[operand.name] = self.registers.read("r" if operand.kind in "rR" else operand.kind, value)
-        if name in _VIEWED and self._write_access(name, instruction.values[0], operands, result):
+        operands = self._operands(instruction)
+        results = [
+            ("r" if operand.kind in "rR" else operand.kind, value)
+            for operand, value in zip(instruction.opcode.operands, instruction.values, strict=True)
+            if operand.is_result
+        ]
+        result = results[0] if results else None
+        if name in _VIEWED and self._write_access(instruction, operands, result):
             return
         if result is None:
             self.emit(STATEMENTS[name].format(**operands))
         elif name in CONDITIONS:
-            self.registers.write(*result, f"1 if {CONDITIONS[name].format(**operands)} else 0")
+            self.registers.write(*result, f"1 if {self._condition(instruction, operands)} else 0")
         else:
-            self.registers.write(*result, self._rounded(EXPRESSIONS[name].format(**operands)))
+            fits = instruction.pc in self.facts.fits and name in FITTING
+            self.registers.write(*result, self._rounded((FITTING if fits else EXPRESSIONS)[name].format(**operands)))
 
     def _rounded(self, expression: str) -> str:
         """An expression; in loops, f32 results are rounded by a store in an f32 instead of a call."""
@@ -295,24 +332,25 @@ class _Translator:
         self.emit(f"q[0] = {inner}")
         return "q[0]"
 
-    def _write_access(self, name: str, register: int, operands: dict[str, Any], result: tuple[str, int] | None) -> bool:
+    def _write_access(self, instruction: Instruction, operands: dict[str, Any], result: tuple[str, int] | None) -> bool:
         """A load or store by a typed view. Negative indices are left to the function, whose error is the right one;
         those beyond the end raise IndexError, which context.py understands."""
+        name = instruction.opcode.name
         kind = _VIEWED[name]
-        view = self.registers.view(kind, register)
+        view = self.registers.view(kind, instruction.values[0])
         if view is None:
             return False
+        index = operands["source_offset" if result is not None else "target_offset"]
+        natural = instruction.pc in self.facts.natural
         if result is not None:
-            index = operands["source_offset"]
             text = f"{view}[{index}]"
-            if not index.isdecimal():
+            if not natural:
                 text += f" if {index} >= 0 else {EXPRESSIONS[name].format(**operands)}"
             self.registers.write(*result, text)
             return True
-        index, value = operands["target_offset"], operands["value"]
-        if not index.isdecimal():
+        if not natural:
             self.emit(f"if {index} < 0: {STATEMENTS[name].format(**operands)}")
-        self.emit(f"{view}[{index}] = {value}{_MASKS.get(kind, '')}")
+        self.emit(f"{view}[{index}] = {operands['value']}{_MASKS.get(kind, '')}")
         return True
 
     def _write_constant(self, instruction: Instruction) -> None:
