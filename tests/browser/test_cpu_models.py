@@ -11,7 +11,7 @@ import pytest
 
 import webree
 from tests.browser.conftest import CPU_THREADS
-from tests.browser.programs import DYNAMIC
+from tests.browser.programs import DYNAMIC, MIXED
 from tests.models import MODELS, Model, reference, relative_error
 from webree.errors import DeviceError
 from webree.tools.browser_session import BrowserSession
@@ -143,3 +143,33 @@ def test_a_module_for_webgpu_alone_where_it_is_missing(alone: BrowserSession) ->
         alone.load(webree.compile(DYNAMIC.encode(), target="webgpu"))
     for part in ("webgpu", "no WebGPU adapter"):
         assert part in str(caught.value)
+
+
+def test_devices_that_nobody_uses_end_their_threads(session: BrowserSession) -> None:
+    """Modules are loaded and closed one after the other: no worker and no engine stays behind."""
+    before = len(session.page.workers)
+    alive = session.run(
+        """
+        import gc
+        import weakref
+        import js
+        import webree
+
+        engines = []
+        for number in range(5):
+            module = await webree.load_async(data, device="cpu")
+            await module.main_async(js.Float32Array.new(6), js.Int32Array.new(6))
+            engines.append(weakref.ref(module.device._engine))
+            module.close()
+            del module
+            gc.collect()
+        sum(reference() is not None for reference in engines)
+        """,
+        data=webree.compile(MIXED.encode(), target="cpu"),
+    )
+    assert alive == 0
+    for _ in range(100):
+        if len(session.page.workers) <= before:
+            break
+        session.page.wait_for_timeout(100)
+    assert len(session.page.workers) <= before

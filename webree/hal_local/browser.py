@@ -10,7 +10,9 @@ Where the page is cross-origin isolated, workers share the memory and play; else
 from __future__ import annotations
 
 import os
+import weakref
 from array import array
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
@@ -67,7 +69,7 @@ class BrowserEngine:
         self._engine: Any = None
         self._libraries: dict[int, tuple[Placement, Library]] = {}
         self._compiling: dict[int, Any] = {}
-        self._on_failure = create_proxy(self._fail)
+        self._on_failure = create_proxy(_weakly(self))
 
     def open(self, module: Any, worker_url: str) -> Suspendable[None]:
         """Create the memory and the threads. Raises `DeviceError`."""
@@ -81,6 +83,7 @@ class BrowserEngine:
 
     def _attach(self, engine: Any) -> None:
         self._engine = engine
+        self._end = weakref.finalize(self, _end, engine, self._on_failure)
         self._functions = frozenset(engine.functions.to_py())
 
     def _options(self, worker_url: str = "") -> Any:
@@ -189,12 +192,11 @@ class BrowserEngine:
 
     def close(self) -> None:
         if self._engine is not None:
-            self._engine.close()
             self._engine = None
+            self._end()
             self.failure = self.failure or DeviceError("the device was closed", status=StatusCode.FAILED_PRECONDITION)
             self._libraries.clear()
             self._compiling.clear()
-            self._on_failure.destroy()
 
     def _check(self) -> None:
         if self.failure is not None:
@@ -220,7 +222,8 @@ class BrowserEngine:
     def _failed(self, text: str) -> DeviceError:
         return self.failure or DeviceError(f"the CPU device failed: {text}", status=StatusCode.INTERNAL)
 
-    def _fail(self, failure: Any, message: str) -> None:
+    def fail(self, failure: Any, message: str) -> None:
+        """Told by engine.js: a kernel's failure, or None and what happened to a worker."""
         if failure is None:
             text = f"a worker of the CPU device died: {message}"
         else:
@@ -238,6 +241,23 @@ class BrowserEngine:
         if library is None or failure.export >= len(library.exports):
             return "a copy or fill"
         return f"kernel {library.exports[failure.export].name}"
+
+
+def _weakly(engine: BrowserEngine) -> Callable[[Any, str], None]:
+    """`engine.fail`, for JavaScript to hold: an engine that nobody uses any more must not live on through it."""
+    reference = weakref.ref(engine)
+
+    def fail(failure: Any, message: str) -> None:
+        if (alive := reference()) is not None:
+            alive.fail(failure, message)
+
+    return fail
+
+
+def _end(engine: Any, on_failure: Any) -> None:
+    """Stop the workers and let go of the memory."""
+    engine.close()
+    on_failure.destroy()
 
 
 def create_engine() -> Suspendable[BrowserEngine]:

@@ -186,18 +186,24 @@ class Engine {
       this.#thread.link(placed);
       return;
     }
-    const control = new Int32Array(this.memory.buffer, this.options.addresses.control);
-    Atomics.store(control, QUIT, 1);
-    Atomics.add(control, GENERATION, GENERATION_STEP);
-    Atomics.notify(control, GENERATION);
+    this.#dismiss(1);
     const linked = this.#gather();
     for (const worker of this.#workers) post(worker, { link: placed });
     try {
       await linked;
     } finally {
-      Atomics.store(control, QUIT, 0);
+      this.#dismiss(0);
       this.#serve();
     }
+  }
+
+  /** Have all threads but 0 leave WebAssembly, or let them stay there again. @param {0 | 1} quit */
+  #dismiss(quit) {
+    const control = new Int32Array(this.memory.buffer, this.options.addresses.control);
+    Atomics.store(control, QUIT, quit);
+    if (!quit) return;
+    Atomics.add(control, GENERATION, GENERATION_STEP);
+    Atomics.notify(control, GENERATION);
   }
 
   #serve() {
@@ -293,6 +299,7 @@ class Engine {
   #end(error) {
     if (this.#failed) return;
     this.#failed = true;
+    if (this.#workers.length) this.#dismiss(1); // A worker that sleeps inside WebAssembly ends late.
     for (const worker of this.#workers) worker.terminate();
     const left = [...this.#playing, ...this.#waiting];
     this.#playing = this.#waiting = this.#workers = [];
