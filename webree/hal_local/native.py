@@ -126,7 +126,7 @@ class NativeEngine:
             ) from error
         binaries = Binaries(self._compile(_file("player.wasm"), "player"), self._compile(_file("libm.wasm"), "libm"))
         self._functions = host_math.LIBM | frozenset(host_math.FUNCTIONS)
-        pauses = Pauses(thread_count)
+        pauses = Pauses(self._memory)
         self._workers = [Worker(self._memory, binaries, self._layout, thread, pauses) for thread in range(thread_count)]
         self._leader = self._workers[0]
         self._pool = WorkerPool(self._workers[1:], thread_count)

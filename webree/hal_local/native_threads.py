@@ -191,16 +191,19 @@ _NO_FINALIZER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)()
 class Pauses:
     """How threads wait that have spun for a while; the player calls this."""
 
-    def __init__(self, thread_count: int) -> None:
-        self._wake = threading.Semaphore(0)
-        self._sleepers = thread_count - 1
+    def __init__(self, memory: LinearMemory) -> None:
+        self._generation = memory.view()[CONTROL_ADDRESS : CONTROL_ADDRESS + 3]
+        self._changed = threading.Condition(threading.Lock())
 
     def __call__(self, what: int) -> None:
-        if what == _SLEEP:
-            self._wake.acquire()
+        if what <= _SLEEP:
+            seen = (_SLEEP - what).to_bytes(3, "little")
+            with self._changed:
+                while self._generation == seen:
+                    self._changed.wait()
         elif what == _WAKE:
-            # One too many only lets a thread look again.
-            self._wake.release(self._sleepers)
+            with self._changed:
+                self._changed.notify_all()
         elif what < _YIELDS and hasattr(os, "sched_yield"):
             os.sched_yield()
         else:

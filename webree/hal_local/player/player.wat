@@ -30,7 +30,8 @@
 ;;    20 i32 H address of the first thread block          24 i32 H bytes from one thread block to the next
 ;;    28 i32 H offset of the local memory in a thread block
 ;;    32 i32 H pause: 0, or a table index of a function (i32), which waits instead of memory.atomic.wait32:
-;;             n >= 0: for a moment, the n-th time in this wait; -1: wake all threads that sleep; -2: sleep
+;;             n >= 0: for a moment, the n-th time in this wait; -1: wake all threads that sleep;
+;;             -2 - g: sleep while the low 24 bits of the generation are g
 ;;    64 i64 ticket: work items taken                   128 i64 done: work items finished
 ;;   136 i32 sleepers at barriers                       140 i32 idle threads in `serve`
 ;;   192 i32 active threads in `serve`
@@ -398,10 +399,9 @@
       (local.set $spins (i32.add (local.get $spins) (i32.const 1)))
       (br_if $again (i32.lt_u (local.get $spins) (i32.const 4000)))
       (drop (i32.atomic.rmw.add offset=140 (local.get $control) (i32.const 1)))
-      (if (i32.eq (local.get $generation) (i32.atomic.load (local.get $control)))
-        (then
-          (if (i32.eqz (call $pause (local.get $control) (i32.const -2)))
-            (then (drop (memory.atomic.wait32 (local.get $control) (local.get $generation) (i64.const -1)))))))
+      (if (i32.eqz (call $pause (local.get $control)
+            (i32.sub (i32.const -2) (i32.and (local.get $generation) (i32.const 0xffffff)))))
+        (then (drop (memory.atomic.wait32 (local.get $control) (local.get $generation) (i64.const -1)))))
       (drop (i32.atomic.rmw.sub offset=140 (local.get $control) (i32.const 1)))
       (local.set $spins (i32.const 0))
       (br $again))
