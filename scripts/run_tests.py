@@ -13,8 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The first tier needs no device and spreads well; in the others one file keeps its device or its browser. Playwright
-# leaves an event loop running in its process, so what needs a browser stays out of the tier before.
+# The first tier needs no GPU driver and no browser, runs everything on the CPU device, and spreads well; in the others
+# one file keeps its device or its browser. Playwright leaves an event loop running in its process, so what needs a
+# browser stays out of the tier before.
 TIERS = {
     "no-device": ["-m", "not native and not browser", "-n", "2"],
     "native": ["-m", "native and not browser", "-n", "2", "--dist", "loadfile"],
