@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "wasmtime": ("hal_local/native", "hal_local/host_wasm_native.py"),
     "wgpu": ("hal_webgpu/native",),
     "iree": ("compiler/", "codegen_wgsl/", "codegen_cpu/"),
-    "onnx": ("compiler/", "tools/"),
+    "onnx": ("compiler/", "tools/", "onnx_backend.py"),
     "playwright": ("tools/",),
 }
 """Package -> beginnings of the paths that may import it."""

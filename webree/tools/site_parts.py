@@ -26,7 +26,7 @@ PYODIDE_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_s
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent
 _LEFT_OUT = ("compiler", "codegen_wgsl", "codegen_cpu", "tools", "web")
-_NATIVE = ("hal_webgpu/native", "hal_local/native", "hal_local/host_wasm_native", "module/disassembler")
+_NATIVE = ("hal_webgpu/native", "hal_local/native", "hal_local/host_wasm_native", "module/disassembler", "onnx_backend")
 """Beginnings of the files that a browser never imports."""
 _SUFFIXES = (".py", ".js", ".json", ".wasm", ".wgsl", ".typed")
 _EARLIEST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
