@@ -136,9 +136,9 @@ class Context:
             location = program.location(error.__traceback__, innermost=True)
             if not location:
                 raise
-            raise InvocationError(
-                f"an access lies outside a buffer, in {location}", status=StatusCode.OUT_OF_RANGE
-            ) from None
+            outside = InvocationError("an access lies outside a buffer", status=StatusCode.OUT_OF_RANGE)
+            outside.add_note(f"in {location}")
+            raise outside from None
         except RecursionError as error:
             raise InvocationError(
                 f"calls are nested too deeply in {program.location(error.__traceback__)}",
