@@ -265,8 +265,8 @@ def test_linker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (("cpu,vmvx", None, "inline-dynamic"), "the execution model 'inline-dynamic' is for one target, not for cpu,"),
         (("cpu", None, "inline-static"), "the execution model 'inline-static' makes the kernels part of the host"),
         (
-            ("vmvx", "vmvx-microkernels", "inline-dynamic"),
-            "the profile 'vmvx-microkernels' is not for the execution model 'inline-dynamic'",
+            ("vmvx", "vmvx-microkernels", "inline-static"),
+            "the profile 'vmvx-microkernels' is not for the execution model 'inline-static'",
         ),
     ],
 )

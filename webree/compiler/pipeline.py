@@ -37,7 +37,7 @@ from webree.compiler.frontends import ImportedModel
 from webree.compiler.half_functions import widen_half_functions
 from webree.compiler.host import insert_libraries, name_device
 from webree.compiler.inline import keep_constants
-from webree.compiler.integers import write_out_integers
+from webree.compiler.integers import write_out_integer_powers, write_out_integers
 from webree.compiler.merge import merge_executables
 from webree.compiler.microkernels import loops_where_needed, same_target
 from webree.compiler.plan import PHASES, Plan
@@ -45,6 +45,7 @@ from webree.compiler.powers import write_out_powers
 from webree.compiler.ranges import narrow_ranges
 from webree.compiler.session import Session
 from webree.compiler.signatures import check_fenced_results, declare_unsigned, set_names, unsigned_types
+from webree.compiler.slices import pick_from_whole
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
 from webree.errors import CompileError, UsageError
@@ -201,19 +202,27 @@ class Pipeline:
     def _schedule(self, module: Any) -> None:
         self.step("schedules")
         write_out_powers([module])
+        write_out_integer_powers([module])
         if self.plan.vmvx is not None and self.plan.vmvx.microkernels:
             loops_where_needed(module, VMVX_PROFILES[0])
         if self.plan.webgpu is not None:
             narrow_ranges(module)
             self._statistics = dispatch_statistics(module)
             kernels = [variant for _, variant in variants(module, EXECUTABLE_FORMAT)]
+            pick_from_whole(kernels)
             widen_half_functions(kernels)
             write_out_integers(kernels)
             for kernel in kernels:
                 schedules.annotate(kernel, self.plan.webgpu)
 
     def _phase(self, module: Any, start: str | None, end: str) -> Any:
+        """One phase. The compiler has no phases for the kernels of inline programs; they take a device program's up to
+        `executable-targets`, and the lowering of the host program begins at `stream` and finds them done."""
         self.step(end)
+        if self.plan.execution_model == "inline-dynamic":
+            model = "async-internal" if end.startswith("executable-") else "inline-dynamic"
+            self.session.set_flags([f"--iree-execution-model={model}"])
+            start = "stream" if end == "hal" else start
         module = self.session.run(module, start=start, end=end, what=_WHAT[end])
         self._dump(module, end)
         return module

@@ -98,8 +98,9 @@ class Plan:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """The phases of this plan. An inline program has its kernels in it by `hal`, without phases of their own."""
-        return tuple(name for name in PHASES if not (self.is_inline and name.startswith("executable-")))
+        """The phases of this plan. For inline-static, kernels have none of their own: they are the program's by `hal`."""
+        without = "executable-" if self.execution_model == "inline-static" else "-"
+        return tuple(name for name in PHASES if not name.startswith(without))
 
     def session_flags(self, flags: Sequence[str] = ()) -> list[str]:
         """All session flags, the caller's last. Raises `CompileError` if something that they name is missing."""
@@ -159,10 +160,10 @@ def make_plan(target: str, profile: str | None, execution_model: str) -> Plan:
     assert vmvx is None or isinstance(vmvx, CpuProfile)
     if cpu is not None and len(targets) > 1:
         cpu = replace(cpu, packed=False)
-    if vmvx is not None and vmvx.microkernels and execution_model.startswith("inline"):
+    if vmvx is not None and vmvx.microkernels and execution_model == "inline-static":
         raise UsageError(
-            f"the profile {vmvx.name!r} is not for the execution model {execution_model!r}: the compiler cannot keep "
-            f"loops there for the kernels that need them; take the profile {VMVX_PROFILES[0].name!r}"
+            f"the profile {vmvx.name!r} is not for the execution model 'inline-static': the compiler cannot keep loops "
+            f"there for the kernels that need them; take the profile {VMVX_PROFILES[0].name!r}, or inline-dynamic"
         )
     return Plan(webgpu, cpu, vmvx, execution_model)
 
