@@ -107,3 +107,17 @@ def test_bundle_refuses_what_it_cannot_do(tmp_path: Path, pyodide: Path) -> None
     with pytest.raises(UsageError, match=r"two files are named m\.vmfb"):
         bundle.write_site(tmp_path / "s", module, "m", pyodide, module, [module])
     assert not (tmp_path / "s").exists()
+
+
+def test_javascript_in_the_wheel_is_without_its_documentation(tmp_path: Path) -> None:
+    """Every statement is there; what is left out are comments that begin a line."""
+    archive = zipfile.ZipFile(runtime_wheel(tmp_path))
+    scripts = [name for name in archive.namelist() if name.endswith(".js")]
+    assert len(scripts) >= 8
+    for name in scripts:
+        shipped, written = archive.read(name).decode(), (PACKAGE.parent / name).read_text()
+        assert len(shipped) < len(written)
+        assert "* @param" not in shipped
+        lines = written.splitlines()
+        code = [line for line in lines if not line.lstrip().startswith(("/**", "*")) or "*/ " in line]
+        assert shipped.splitlines() == code

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ _LEFT_OUT = ("compiler", "codegen_wgsl", "codegen_cpu", "tools", "web")
 _NATIVE = ("hal_webgpu/native", "hal_local/native", "hal_local/host_wasm_native", "module/disassembler", "onnx_backend")
 """Beginnings of the files that a browser never imports."""
 _SUFFIXES = (".py", ".js", ".json", ".wasm", ".wgsl", ".typed")
+_DOCUMENTATION = re.compile(rb"^[ \t]*/\*\*(?:[^*]|\*(?!/))*\*/\n", re.MULTILINE)
+"""Comments that begin a line of JavaScript: types and explanations, which are for the checkout."""
 _EARLIEST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -86,7 +89,8 @@ def _runtime_files() -> Iterator[tuple[str, bytes]]:
         parts = path.relative_to(_PACKAGE).parts
         unused = parts[0] in _LEFT_OUT or "/".join(parts).startswith(_NATIVE) or "__pycache__" in parts
         if path.suffix in _SUFFIXES and not unused:
-            yield "/".join(("webree", *parts)), path.read_bytes()
+            data = path.read_bytes()
+            yield "/".join(("webree", *parts)), _DOCUMENTATION.sub(b"", data) if path.suffix == ".js" else data
 
 
 def _record_hash(data: bytes) -> str:
