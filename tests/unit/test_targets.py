@@ -159,6 +159,12 @@ def test_f64_stays_on_the_cpu() -> None:
     assert "f64" not in declaration(data)
 
 
+def test_f64_on_vmvx(seed: int) -> None:
+    x = np.random.default_rng(seed).uniform(-9, 9, 64)
+    source = elementwise("%y = arith.mulf %x, %x : f64\n    %z = arith.addf %y, %x : f64", "f64", "f64")
+    np.testing.assert_array_equal(run(compile(source, target="vmvx"), "vmvx", x), x * x + x)
+
+
 @pytest.mark.parametrize("name", ["exp", "log", "sin", "tanh", "atan", "log10", "sqrt", "roundeven", "asinh"])
 def test_f64_functions(name: str, seed: int) -> None:
     x = np.random.default_rng(seed).uniform(0.1, 9, 64)
@@ -274,6 +280,22 @@ def test_what_does_not_go_together(options: tuple[str, str | None, str], message
     with pytest.raises(UsageError) as caught:
         make_plan(*options)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "cpu", "dump_wgsl": "x"}, "dump_wgsl is for the target webgpu, and the target is cpu"),
+        (
+            {"target": "webgpu,vmvx", "dump_wasm": "x"},
+            "dump_wasm is for the target cpu, and the target is webgpu, vmvx",
+        ),
+    ],
+)
+def test_nothing_to_dump(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        compile(TWO_KERNELS, **options)
+    assert str(caught.value) == message
 
 
 def test_the_order_of_targets_does_not_matter() -> None:

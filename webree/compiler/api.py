@@ -17,6 +17,7 @@ from webree.compiler.frontends import import_model, open_source
 from webree.compiler.pipeline import Pipeline, check_phase, module_text
 from webree.compiler.plan import make_plan
 from webree.compiler.session import Session
+from webree.errors import UsageError
 
 __all__ = ["CompileWarning", "compile"]
 
@@ -73,6 +74,9 @@ def compile(
     plan = make_plan(target, profile, execution_model)
     if compile_to is not None:
         check_phase(compile_to, plan)
+    for option, folder, name in (("dump_wgsl", dump_wgsl, "webgpu"), ("dump_wasm", dump_wasm, "cpu")):
+        if folder is not None and name not in plan.targets:
+            raise UsageError(f"{option} is for the target {name}, and the target is {', '.join(plan.targets)}")
     model = open_source(Path(source) if isinstance(source, os.PathLike) else source)
     with Session(plan.session_flags(flags)) as session:
         pipeline = Pipeline(
