@@ -159,3 +159,13 @@ def reference(group: str, model: str, program: Program, arrays: Sequence[Any]) -
         same = model.replace("-wasm", "")
         return run_inline_in_iree(compile_group(group, same), program, arrays, len(expected))
     return expected
+
+
+def calls(group: str, model: str, rng: np.random.Generator) -> list[tuple[Program, list[Any], list[Any]]]:
+    """Every program of a group with fresh inputs and the results of IREE's runtime, for runs in other processes: the
+    module itself is `compile_group(group, model)`."""
+    found = []
+    for program in programs_of(group, model):
+        arrays = draw(program.inputs, rng)
+        found.append((program, arrays, reference(group, model, program, arrays)))
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import webree
-from tests.execution_models.modules import FEWER_GROUPS, MODELS, compile_group, draw, programs_of, reference
+from tests.execution_models.modules import FEWER_GROUPS, MODELS, calls, compile_group
 from tests.execution_models.programs import GROUPS, Program
 
 _FIRST_DEVICE = {"vmvx": "vmvx", "vmvx-tiles": "vmvx", "wasm": "wasm"}
@@ -48,10 +48,8 @@ def test_programs(model: str, group: str, rng: np.random.Generator) -> None:
     module = webree.load(compile_group(group, model))
     assert module.device.info.name == _FIRST_DEVICE.get(model, "host")
     wrong = []
-    for program in programs_of(group, model):
-        arrays = draw(program.inputs, rng)
-        found = module[program.name](*arrays)
-        text = difference(program, found, reference(group, model, program, arrays))
+    for program, arrays, expected in calls(group, model, rng):
+        text = difference(program, module[program.name](*arrays), expected)
         if text:
             wrong.append(f"{program.name}: {text}")
     assert not wrong, "\n".join(wrong)
