@@ -502,6 +502,42 @@ def test_python_threads_take_turns(engine: NativeEngine, kernels: Library) -> No
     assert engine.failure is None
 
 
+SIGNALS_PROGRAM = """
+import faulthandler, sys, os
+sys.path.insert(0, os.getcwd())
+import tests.unit.test_local_engine as here
+engines = [here.create_engine(threads) for threads in (1, 2)]
+if sys.argv[1] == "faulthandler":
+    faulthandler.enable()
+else:
+    import webree
+    webree.compile("func.func @f(%a: tensor<4xf32>) -> tensor<4xf32> { return %a : tensor<4xf32> }", target="cpu")
+for engine in engines:
+    kernels = engine.load(here.MemorySource(here.library(here.KERNELS, functions=here.LINEAR)))
+    assert len(here.mirror_chain(engine, kernels, 50, 3)) == 50
+    stream = here.StreamWriter()
+    stream.dispatch(kernels.identifier, here.OUTSIDE_, (9, 1, 1), [], [], [])
+    engine.submit(stream.words)
+    assert "out of bounds" in str(engine.failure)
+    engine.close()
+print("right", flush=True)
+if sys.argv[1] == "faulthandler":
+    faulthandler._sigsegv()
+"""
+
+
+@pytest.mark.parametrize("who", ["faulthandler", "compiler"])
+def test_traps_stay_traps_where_others_handle_signals(who: str) -> None:
+    command = [sys.executable, "-c", SIGNALS_PROGRAM, who]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    assert result.stdout.split() == ["right"], result.stderr
+    if who == "faulthandler":
+        # Outside of kernels, faults are the others' again.
+        assert "Fatal Python error: Segmentation fault" in result.stderr
+    else:
+        assert result.returncode == 0
+
+
 PROGRAM = """
 import os, sys, warnings
 warnings.simplefilter("ignore")

@@ -31,6 +31,7 @@ from webree.hal_local.layout import (
     stream_pieces,
 )
 from webree.hal_local.library_tables import library_imports, read_exports
+from webree.hal_local.native_signals import WASMTIME_SIGNALS
 from webree.hal_local.wasm_binary import WasmBinary
 from webree.module.source import ByteSource, MemorySource
 from webree.waiting import Wait
@@ -124,6 +125,7 @@ class NativeEngine:
                 "raise the limit of the process's address space (ulimit -v), or use the device vmvx",
                 status=StatusCode.RESOURCE_EXHAUSTED,
             ) from error
+        WASMTIME_SIGNALS.capture()
         binaries = Binaries(self._compile(_file("player.wasm"), "player"), self._compile(_file("libm.wasm"), "libm"))
         self._functions = host_math.LIBM | frozenset(host_math.FUNCTIONS)
         pauses = Pauses(self._memory)
@@ -267,7 +269,8 @@ class NativeEngine:
         with self._lock:
             self._check()
             for start, end in stream_pieces(words):
-                self._play(words[start:end] if end - start < len(words) else words)
+                with WASMTIME_SIGNALS:
+                    self._play(words[start:end] if end - start < len(words) else words)
 
     def _play(self, words: array[int]) -> None:
         from webree.hal_local.native_threads import PlayerTrap
