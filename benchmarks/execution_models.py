@@ -5,7 +5,7 @@ straight line of much arithmetic), with random weights. Leaves: a Markdown table
 program of that kind loads of webree: its Python files, JavaScript and WebAssembly, each compressed by itself. Every
 result is compared with ONNX Runtime's. Docs/execution-models.md explains the models.
 
-The measured text runs in a fresh process, and in a fresh worker of Chromium; both are the same text.
+The measured text runs twice in a fresh process, and in a fresh worker of Chromium; both are the same text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ __all__ = ["KINDS", "lstm", "main"]
 
 STEPS, FEATURES, HIDDEN = 16, 16, 32
 BUDGET_S = 3.0
-LIMIT_S = 60.0
+LIMIT_S = 120.0
+SLOW_MS = 5000.0
+RUNS = 2
+"""Times are the best of so many runs, each in a process or browser of its own. What is too slow natively is not tried
+in Chromium."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,6 @@ KINDS = (
 MEASURE = """
 import sys, time, zlib
 from pathlib import Path
-from statistics import median
 
 async def measure(source, device, inputs, budget_s):
     import webree
@@ -85,7 +88,7 @@ async def measure(source, device, inputs, budget_s):
         times.append(time.perf_counter() - start)
         if times[0] > 4 * budget_s:
             break
-    numbers = {"load_ms": load * 1e3, "first_ms": times[0] * 1e3, "call_ms": median(times[1:] or times) * 1e3}
+    numbers = {"load_ms": load * 1e3, "first_ms": times[0] * 1e3, "call_ms": min(times) * 1e3}
     numbers["runtime_bytes"] = runtime_bytes()
     numbers["adapter"] = module.device.info.name
     await module.close_async()
@@ -192,12 +195,21 @@ def rows(name: str, kinds: Sequence[Kind], seed: int) -> list[dict[str, Any]]:
             )
             row["module_bytes"] = len(module)
             for place, measure in (("native", measure_natively), ("chromium", measure_in_chromium)):
-                row[place], result = measure(module, kind, inputs)
-                row[place]["relative_error"] = relative_error(np.asarray(result).reshape(expected.shape), expected)
+                if row.get("native", {}).get("call_ms", 0) > SLOW_MS:
+                    break
+                runs = [measure(module, kind, inputs) for _ in range(RUNS)]
+                row[place] = {key: _best([numbers[key] for numbers, _ in runs]) for key in runs[0][0]}
+                result = np.asarray(runs[0][1]).reshape(expected.shape)
+                row[place]["relative_error"] = relative_error(result, expected)
         except (webree.WebreeError, TimeoutError, RuntimeError) as error:
             row["failed"] = str(error).splitlines()[0]
         print_row(row)
     return found
+
+
+def _best(values: list[Any]) -> Any:
+    """The least number: whatever else the machine does only adds to it."""
+    return values[0] if isinstance(values[0], str) else min(values)
 
 
 def print_row(row: dict[str, Any]) -> None:
