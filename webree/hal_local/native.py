@@ -2,7 +2,7 @@
 
 Enters: the calls of `engine.py`. Leaves: results in the linear memory. A stream is played to its end before `submit`
 returns, so nothing here ever waits; a stream is one call into WebAssembly, whatever the number of its dispatches.
-`WEBREE_CPU_THREADS` says how many threads share the work (1: no threads, an unshared memory).
+`WEBREE_CPU_THREADS` says how many threads share the work of a stream.
 """
 
 from __future__ import annotations
