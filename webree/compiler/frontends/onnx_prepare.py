@@ -14,6 +14,7 @@ from webree.compiler.frontends import ModelSource
 from webree.compiler.frontends.onnx_checks import check_model, refuse_element_types, refuse_unknown_operators
 from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composites
 from webree.compiler.frontends.onnx_graph import nodes_of, one_line, opset_of, value_infos_of
+from webree.compiler.frontends.onnx_rewrites import needs_rewriting, rewrite
 from webree.compiler.frontends.onnx_weights import detach_weights, forget_inputs, load_external_data
 from webree.errors import CompileError, UsageError
 
@@ -43,6 +44,9 @@ def prepare(source: ModelSource, dims: Mapping[str, int], *, strict: bool = Fals
     if any((node.domain, node.op_type) in COMPOSITES for node in nodes_of(model.graph)):
         model = expand_composites(_infer_shapes(model, source.label, strict=strict))
     _name_nodes(model.graph)
+    if needs_rewriting(model):
+        model = _infer_shapes(model, source.label, strict=strict)
+        rewrite(model)
     _complete_outputs(model.graph)
     model = _infer_shapes(model, source.label, strict=strict)
     refuse_element_types(model, source.label)

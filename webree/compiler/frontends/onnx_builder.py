@@ -1,0 +1,150 @@
+"""What the rules of onnx_rewrites.py build with: new nodes and constants, and what is known of a graph's values.
+
+Enters: a graph with shapes inferred. Leaves: nodes of standard operators, in a list in the order of their making.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from webree.compiler.frontends.onnx_graph import value_infos_of
+
+__all__ = ["Builder", "Shape", "attributes_of"]
+
+Shape = list[int | None]
+"""Sizes of a value; None: known at run time only."""
+
+
+def attributes_of(node: Any) -> dict[str, Any]:
+    """A node's attributes as Python values; texts as strings."""
+    from onnx import helper
+
+    found = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
+
+
+class Builder:
+    """Makes nodes for one graph.
+
+    Attributes:
+        opset: version of the standard operators.
+        nodes: those made since `begin`.
+        initializers: constants made since the start.
+    """
+
+    def __init__(self, graph: Any, opset: int) -> None:
+        from onnx import numpy_helper
+
+        self.opset = opset
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self._prefix = ""
+        self._count = 0
+        self._types = {item.name: item.type.tensor_type for item in value_infos_of(graph)}
+        self._constants: dict[str, Any] = {}
+        for tensor in graph.initializer:
+            self._constants[tensor.name] = numpy_helper.to_array(tensor)
+        for node in graph.node:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                self._constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+
+    def begin(self, node: Any) -> None:
+        """The nodes made from now on stand for `node`, and are named after it."""
+        self.nodes = []
+        self._prefix = node.name or node.output[0]
+        self._count = 0
+
+    # --- What is known ------------------------------------------------------------------------------------------------
+
+    def constant_of(self, name: str) -> Any:
+        """A value as an array, or None if it is known at run time only."""
+        return self._constants.get(name)
+
+    def shape_of(self, name: str) -> Shape | None:
+        """A value's sizes, or None if not even their number is known."""
+        if name in self._constants:
+            return list(self._constants[name].shape)
+        kind = self._types.get(name)
+        if kind is None or not kind.HasField("shape"):
+            return None
+        return [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+
+    def static_shape_of(self, name: str) -> list[int] | None:
+        """A value's sizes, or None if one of them is known at run time only."""
+        shape = self.shape_of(name)
+        return None if shape is None or None in shape else [size for size in shape if size is not None]
+
+    def type_of(self, name: str) -> Any:
+        """A value's NumPy type, or None."""
+        from onnx import helper
+
+        if name in self._constants:
+            return self._constants[name].dtype
+        kind = self._types.get(name)
+        return helper.tensor_dtype_to_np_dtype(kind.elem_type) if kind is not None and kind.elem_type else None
+
+    # --- What is made -------------------------------------------------------------------------------------------------
+
+    def op(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        """A node; returns the name of its (first) output."""
+        return self.ops(op_type, *inputs, outputs=outputs, **attributes)[0]
+
+    def ops(self, op_type: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
+        """A node with several outputs; returns their names."""
+        from onnx import helper
+
+        name = f"{self._prefix}/{op_type}_{self._count}"
+        self._count += 1
+        made = [f"{name}/{index}" for index in range(outputs)]
+        self.nodes.append(helper.make_node(op_type, list(inputs), made, name=name, **attributes))
+        return made
+
+    def constant(self, value: Any, kind: Any = None) -> str:
+        """A constant; integers are int64 unless `kind` says otherwise."""
+        import numpy
+        from onnx import numpy_helper
+
+        array = numpy.asarray(value, kind)
+        name = f"{self._prefix}/constant_{self._count}"
+        self._count += 1
+        self.initializers.append(numpy_helper.from_array(array, name))
+        self._constants[name] = array
+        return name
+
+    def finish(self, value: str, output: str) -> None:
+        """Give the value the name that the rest of the graph knows."""
+        for node in reversed(self.nodes):
+            if value in node.output:
+                if node.op_type != "Identity":
+                    node.output[list(node.output).index(value)] = output
+                    for other in self.nodes:
+                        for index, name in enumerate(other.input):
+                            if name == value:
+                                other.input[index] = output
+                    return
+                break
+        from onnx import helper
+
+        self.nodes.append(helper.make_node("Identity", [value], [output], name=f"{self._prefix}/result"))
+
+    def reshape(self, value: str, shape: Sequence[int]) -> str:
+        return self.op("Reshape", value, self.constant(list(shape), "int64"))
+
+    def slice(self, value: str, axis: int, start: int, end: int) -> str:
+        """Rows `start` to `end` along one axis."""
+        bounds = [self.constant([number], "int64") for number in (start, end, axis)]
+        return self.op("Slice", value, *bounds)
+
+    def reduce(self, kind: str, value: str, axes: Sequence[int], keepdims: int = 1) -> str:
+        """ReduceSum, ReduceMax, …; their axes became an input at different versions."""
+        if self.opset >= (13 if kind == "ReduceSum" else 18):
+            return self.op(kind, value, self.constant(list(axes), "int64"), keepdims=keepdims)
+        return self.op(kind, value, axes=list(axes), keepdims=keepdims)
+
+    def choose(self, conditions: Sequence[str], values: Sequence[str]) -> str:
+        """The value whose condition holds; the last one if no other's does."""
+        chosen = values[-1]
+        for condition, value in reversed(list(zip(conditions, values[:-1], strict=False))):
+            chosen = self.op("Where", condition, value, chosen)
+        return chosen
