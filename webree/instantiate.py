@@ -104,7 +104,7 @@ def _device_modules(needs: Needs, device: Device, hal: HalModule) -> Sequence[Na
     if "hal_loader" in needs.modules:
         from webree.vm.modules.hal_loader import HalLoaderModule
 
-        modules.append(HalLoaderModule())
+        modules.append(HalLoaderModule(device.counters))
     return modules
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.execution_models.modules import MODELS, compile_stock
 from webree.errors import DeviceError, InvocationError, ModuleError
+from webree.hal.device import Counters
 from webree.hal_local import host_wasm
 from webree.hal_local.host_device import HostDevice
 from webree.hal_local.host_kernels import load_kernels
@@ -142,7 +143,7 @@ def test_queries(device: HostDevice) -> None:
 
 
 def loaded(executable: tuple[str, bytes]) -> tuple[dict[str, Callable[..., Any]], Any]:
-    call = {name: function.call for name, function in HalLoaderModule().functions.items()}
+    call = {name: function.call for name, function in HalLoaderModule(Counters()).functions.items()}
     return call, call["executable.load"](VmBuffer(executable[0].encode()), VmBuffer(executable[1]), None)
 
 
@@ -189,7 +190,7 @@ def test_wrong_dispatches(executable: tuple[str, bytes]) -> None:
 
 
 def test_wrong_executables(executable: tuple[str, bytes]) -> None:
-    call = {name: function.call for name, function in HalLoaderModule().functions.items()}
+    call = {name: function.call for name, function in HalLoaderModule(Counters()).functions.items()}
     query = call["executable.query_support"]
     assert [query(VmBuffer(name)) for name in (executable[0].encode(), b"embedded-elf-x86_64")] == [1, 0]
     for data in (b"", b"nonsense", executable[1][:100], executable[1][: len(executable[1]) // 2]):
