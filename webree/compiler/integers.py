@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["write_out_integers"]
+__all__ = ["write_out_integer_powers", "write_out_integers"]
 
 _EQ, _NE, _SLT, _ULT, _ULE, _UGT, _UGE = 0, 1, 2, 6, 7, 8, 9  # arith.cmpi's predicates
 _BITS = 64
@@ -32,13 +32,22 @@ _COUNTS = frozenset({"math.ctlz", "math.cttz", "math.ctpop"})
 _EXTENDED = frozenset({"arith.addui_extended", "arith.mulsi_extended", "arith.mului_extended"})
 
 
+def write_out_integer_powers(kernels: Sequence[Any]) -> int:
+    """Only the powers, which no target has; returns how many there were."""
+    return _write_out(kernels, frozenset({"math.ipowi"}))
+
+
 def write_out_integers(kernels: Sequence[Any]) -> int:
     """Change the kernels in place; returns the number of operations written out."""
+    return _write_out(kernels, None)
+
+
+def _write_out(kernels: Sequence[Any], names: frozenset[str] | None) -> int:
     count = 0
     # Widening makes 32-bit operations, some of which are written out in turn.
     for rules in (_narrow_rule, _word_rule, _long_rule):
         for op in [op for kernel in kernels for op in _walk(kernel)]:
-            rule = rules(op)
+            rule = rules(op) if names is None or op.name in names else None
             if rule is not None:
                 _replace(op, rule)
                 count += 1

@@ -22,6 +22,7 @@ from typing import Any
 from webree.codegen_cpu import schedules as cpu_schedules
 from webree.codegen_cpu.conversions import write_out_conversions
 from webree.codegen_wgsl import schedules
+from webree.compiler.classes import write_out_classes
 from webree.compiler.constants import outline_constants
 from webree.compiler.cpu_target import VMVX_PROFILES, WASM_FORMAT
 from webree.compiler.demotion import demote_f64
@@ -36,7 +37,7 @@ from webree.compiler.executables import (
 from webree.compiler.frontends import ImportedModel
 from webree.compiler.half_functions import widen_half_functions
 from webree.compiler.host import insert_libraries, name_device
-from webree.compiler.inline import keep_constants
+from webree.compiler.inline import check_parameters, keep_constants
 from webree.compiler.integers import write_out_integer_powers, write_out_integers
 from webree.compiler.merge import merge_executables
 from webree.compiler.microkernels import loops_where_needed, same_target
@@ -143,6 +144,8 @@ class Pipeline:
             self.warnings += demote_f64(self.session, module)
         if self.plan.execution_model == "async-external":
             check_fenced_results(module)
+        if self.plan.is_inline:
+            check_parameters(module, self.plan.execution_model)
         self._set_target(module)
         set_names(module, imported.signatures)
         if end != "input":
@@ -196,6 +199,8 @@ class Pipeline:
         """Layouts. With several targets they share the weights, and WebGPU's layouts suit the others too."""
         if self.plan.webgpu is not None:
             schedules.prepare(module, self.plan.webgpu)
+            if self.plan.cpu is not None:
+                cpu_schedules.prepare_shared(module, self.plan.cpu)
         elif self.plan.cpu is not None:
             cpu_schedules.prepare(module, self.plan.cpu)
 
@@ -203,6 +208,10 @@ class Pipeline:
         self.step("schedules")
         write_out_powers([module])
         write_out_integer_powers([module])
+        if self.plan.webgpu is None:
+            write_out_classes([module])
+        else:
+            write_out_classes([kernel for _, kernel in variants(module, WASM_FORMAT)])
         if self.plan.vmvx is not None and self.plan.vmvx.microkernels:
             loops_where_needed(module, VMVX_PROFILES[0])
         if self.plan.webgpu is not None:
