@@ -21,25 +21,12 @@ from webree.module.reader import ModuleFile
 from webree.vm.analysis import analyze
 from webree.vm.expressions import CONDITIONS, EXPRESSIONS, FITTING, NATURAL, STATEMENTS
 from webree.vm.flow import Block, Edge, Flow, call_letters
+from webree.vm.loops import CELL, MASKS, VIEWED, find_test, find_views, leads_to_itself, rounded
 from webree.vm.ranges import Facts, find_facts
 from webree.vm.registers import MixedKinds, RawRegisters, Registers, WholeRegisters, literal
 
 __all__ = ["Callees", "Translation", "translate"]
 
-_VIEWED = {
-    **{f"buffer.load.{kind}": f"view_{letter}" for kind, letter in (("i8.u", "B"), ("i8.s", "b"))},
-    **{f"buffer.load.{kind}": f"view_{letter}" for kind, letter in (("i16.u", "H"), ("i16.s", "h"))},
-    **{
-        f"buffer.{access}.{kind}": f"{viewer}_{letter}"
-        for access, viewer in (("load", "view"), ("store", "edit"))
-        for kind, letter in (("i32", "i"), ("i64", "q"), ("f32", "f"), ("f64", "d"))
-    },
-    "buffer.store.i8": "edit_B",
-    "buffer.store.i16": "edit_H",
-}
-"""Accesses that loops make by indexing a typed view, and which view that is."""
-_MASKS = {"edit_B": " & 255", "edit_H": " & 65535"}
-_ROUND = "round_f32("
 _ELEMENT_SIZES = {"i32": 4, "i64": 8, "f32": 4, "f64": 8}
 
 
@@ -103,7 +90,7 @@ class _Translator:
         """The label whose own loop is being written."""
         self.facts = Facts()
         if self.loops and registers is WholeRegisters:
-            self.registers.keep_views(self._find_views())
+            self.registers.keep_views(find_views(self.flow))
             self.facts = find_facts(module, ordinal, flow)
 
     def emit(self, text: str) -> None:
@@ -125,7 +112,7 @@ class _Translator:
         header = [f"def F{self.ordinal}({', '.join(parameters)}):"]
         if self.callees.functions_suspend[self.ordinal]:
             header.append(" if False: yield")
-        if self.loops and any("q[0]" in line for line in self.lines):
+        if self.loops and any(CELL in line for line in self.lines):
             header.append(" q = f32_cell()")
         header.extend(" " + line for line in self.registers.prologue())
         pcs = [0] * len(header) + self.line_pcs
@@ -135,7 +122,7 @@ class _Translator:
         """Labels `begin`..`end`, chosen by binary search over `s`."""
         if end - begin == 1:
             self.registers.enter(self.labels[begin])
-            if len(self.labels) == 1 or not self._leads_to_itself(self.labels[begin]):
+            if len(self.labels) == 1 or not leads_to_itself(self.flow, self.label_of, self.labels[begin]):
                 self._write_from(self.labels[begin])
                 return
             # A loop that is whole: going round does not look for its label again.
@@ -153,33 +140,12 @@ class _Translator:
             self._write_labels(low, high)
             self.depth -= 1
 
-    def _leads_to_itself(self, index: int) -> bool:
-        """Whether a label is reached from what is written in place after it."""
-        stack = [index]
-        while stack:
-            for edge in self.flow.blocks[stack.pop()].edges:
-                if edge.target == index:
-                    return True
-                if edge.target not in self.label_of:
-                    stack.append(edge.target)
-        return False
-
-    def _find_views(self) -> dict[str, set[str]]:
-        """The reference locals that are indexed, and how."""
-        views: dict[str, set[str]] = {}
-        for index in self.flow.reachable:
-            for instruction in self.flow.blocks[index].instructions:
-                kind = _VIEWED.get(instruction.opcode.name)
-                if kind is not None:
-                    views.setdefault(f"r{instruction.values[0] & REF_MASK}", set()).add(kind)
-        return views
-
     def _write_from(self, index: int) -> None:
         """A block, and all that is written in place after it."""
         next_index: int | None = index
         while next_index is not None:
             block = self.flow.blocks[next_index]
-            test = self._find_test(block)
+            test = find_test(self.flow, block) if self.loops else None
             for instruction in block.instructions[: -1 if test is None else -2]:
                 self._write_instruction(instruction)
             next_index = self._write_terminator(next_index, block, test)
@@ -215,20 +181,6 @@ class _Translator:
 
     def _size(self, edge: Edge) -> int:
         return 0 if edge.target in self.label_of else self.flow.blocks[edge.target].size
-
-    def _find_test(self, block: Block) -> Instruction | None:
-        """The condition of a block's branch, if it stands right before and nothing else reads it."""
-        if not self.loops or len(block.instructions) < 2 or block.instructions[-1].opcode.name != "cond_br":
-            return None
-        test, register = block.instructions[-2], block.instructions[-1].values[0]
-        if test.opcode.name not in CONDITIONS or test.values[-1] != register:
-            return None
-        for edge in block.edges:
-            targets = self.flow.blocks[edge.target]
-            sources = [source for source, _target in edge.pairs]
-            if targets.live < 0 or register in sources or targets.live >> register & 1:
-                return None
-        return test
 
     def _tested(self, test: Instruction) -> str:
         return f"({self._condition(test, self._operands(test))})"
@@ -310,7 +262,7 @@ class _Translator:
             if operand.is_result
         ]
         result = results[0] if results else None
-        if name in _VIEWED and self._write_access(instruction, operands, result):
+        if name in VIEWED and self._write_access(instruction, operands, result):
             return
         if result is None:
             self.emit(STATEMENTS[name].format(**operands))
@@ -318,25 +270,14 @@ class _Translator:
             self.registers.write(*result, f"1 if {self._condition(instruction, operands)} else 0")
         else:
             fits = instruction.pc in self.facts.fits and name in FITTING
-            self.registers.write(*result, self._rounded((FITTING if fits else EXPRESSIONS)[name].format(**operands)))
-
-    def _rounded(self, expression: str) -> str:
-        """An expression; in loops, f32 results are rounded by a store in an f32 instead of a call."""
-        if not self.loops or not expression.startswith(_ROUND):
-            return expression
-        inner = expression[len(_ROUND) : -1]
-        if inner.startswith(_ROUND):  # of a sum of a rounded product
-            product, _, addend = inner[len(_ROUND) :].partition(") + ")
-            self.emit(f"q[0] = {product}")
-            inner = f"q[0] + {addend}"
-        self.emit(f"q[0] = {inner}")
-        return "q[0]"
+            text = (FITTING if fits else EXPRESSIONS)[name].format(**operands)
+            self.registers.write(*result, rounded(text, self.emit) if self.loops else text)
 
     def _write_access(self, instruction: Instruction, operands: dict[str, Any], result: tuple[str, int] | None) -> bool:
         """A load or store by a typed view. Negative indices are left to the function, whose error is the right one;
         those beyond the end raise IndexError, which context.py understands."""
         name = instruction.opcode.name
-        kind = _VIEWED[name]
+        kind = VIEWED[name]
         view = self.registers.view(kind, instruction.values[0])
         if view is None:
             return False
@@ -350,7 +291,7 @@ class _Translator:
             return True
         if not natural:
             self.emit(f"if {index} < 0: {STATEMENTS[name].format(**operands)}")
-        self.emit(f"{view}[{index}] = {operands['value']}{_MASKS.get(kind, '')}")
+        self.emit(f"{view}[{index}] = {operands['value']}{MASKS.get(kind, '')}")
         return True
 
     def _write_constant(self, instruction: Instruction) -> None:
