@@ -97,6 +97,26 @@ def test_functions_with_fences_return_no_scalars_beside_tensors() -> None:
     assert caught.value.unsupported
 
 
+@pytest.mark.parametrize(("target", "model"), INLINE)
+def test_inline_programs_load_no_parameters(target: str, model: str) -> None:
+    source = """
+util.global private @w = #flow.parameter.named<"model"::"w"> : tensor<4xf32>
+func.func @f(%a: tensor<4xf32>) -> tensor<4xf32> {
+  %w = util.global.load @w : tensor<4xf32>
+  %b = arith.addf %a, %w : tensor<4xf32>
+  return %b : tensor<4xf32>
+}
+"""
+    assert compile(source, target=target)
+    with pytest.raises(CompileError) as caught:
+        compile(source, target=target, execution_model=model)
+    assert str(caught.value) == (
+        f'model.mlir:2:1: the parameter "model"::"w" is not in the module, and programs of the execution model {model} '
+        "cannot load parameters; put it into the model, or compile with async-internal"
+    )
+    assert caught.value.unsupported
+
+
 def test_phases_of_inline_programs() -> None:
     options = {"target": "vmvx", "execution_model": "inline-static"}
     assert b"util.func public @f" in compile(SCALAR_AND_TENSOR, compile_to="hal", **options)

@@ -98,7 +98,7 @@ class Plan:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """The phases of this plan. For inline-static, kernels have none of their own: they are the program's by `hal`."""
+        """The phases of this plan. Kernels of inline-static programs have none: they end in the program itself."""
         without = "executable-" if self.execution_model == "inline-static" else "-"
         return tuple(name for name in PHASES if not name.startswith(without))
 
