@@ -117,19 +117,25 @@ class _Analysis:
     def _narrow(self, entries: dict[int, State]) -> None:
         """Take back what widening gave away and the loops' own conditions bound. Each step gives states that hold
         whenever those it starts from do."""
+        ways = {index: self._leave(index, entry) for index, entry in entries.items()}
         for _ in range(_NARROWING_ROUNDS):
+            settled = True
             for index in self.flow.reachable:
                 if index == 0 or index not in entries:
                     continue
                 found: State | None = None
                 for previous in self.predecessors[index] & entries.keys():
-                    for target, state in self._leave(previous, entries[previous]):
+                    for target, state in ways[previous]:
                         if target == index:
                             found = state if found is None else _join(found, state)
                 if found is None:
                     del entries[index]
-                else:
+                elif found != entries[index]:
+                    settled = False
                     entries[index] = found
+                    ways[index] = self._leave(index, found)
+            if settled:
+                return
 
     def _leave(self, index: int, entry: State) -> list[tuple[int, State]]:
         """The states along the edges out of a block, with their targets."""
@@ -183,15 +189,23 @@ def _read(state: State, letter: str, register: int) -> Interval:
 
 
 def _join(a: State, b: State) -> State:
-    return {name: (min(a[name][0], b[name][0]), max(a[name][1], b[name][1])) for name in a.keys() & b.keys()}
+    joined: State = {}
+    for name, x in a.items():
+        y = b.get(name)
+        if y is not None:
+            joined[name] = x if x == y else (min(x[0], y[0]), max(x[1], y[1]))
+    return joined
 
 
 def _widen(old: State, new: State, steps: list[int]) -> State:
     """Bounds that moved go on to the next step, or to the end of the type."""
     widened: State = {}
-    for name, (low, high) in new.items():
+    for name, bounds in new.items():
+        if bounds == old[name]:
+            widened[name] = bounds
+            continue
+        (low, high), (was_low, was_high) = bounds, old[name]
         least, greatest = _full("i" if name[0] == "i" else "I")
-        was_low, was_high = old[name]
         if low < was_low:
             low = max(steps[bisect_right(steps, low) - 1], least) if low >= steps[0] else least
         if high > was_high:
