@@ -502,6 +502,27 @@ def test_python_threads_take_turns(engine: NativeEngine, kernels: Library) -> No
     assert engine.failure is None
 
 
+def test_an_interrupt_in_a_pause_comes_after_the_stream(
+    engine: NativeEngine, kernels: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([KeyboardInterrupt, None])
+
+    def interrupted(_: float) -> None:
+        if (answer := next(answers)) is not None:
+            raise answer
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    engine._pauses(1 << 20)
+    monkeypatch.undo()
+    stream = StreamWriter()
+    engine.grow(engine.base_address + 4)
+    stream.fill(engine.base_address, 4, b"\x11")
+    with pytest.raises(KeyboardInterrupt):
+        engine.submit(stream.words)
+    assert words_at(engine, engine.base_address, 1) == [0x11111111]
+    engine.submit(stream.words)
+
+
 SIGNALS_PROGRAM = """
 import faulthandler, sys, os
 sys.path.insert(0, os.getcwd())

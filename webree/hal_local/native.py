@@ -88,6 +88,8 @@ def _thread_count() -> int:
 
 def _stop(pool: WorkerPool, leader: Worker) -> None:
     """End the threads of an engine that nobody uses any more."""
+    if pool.forked:
+        return
     if pool.serving:
         leader.dismiss(CONTROL_ADDRESS)
         pool.pause()
@@ -128,7 +130,7 @@ class NativeEngine:
         WASMTIME_SIGNALS.capture()
         binaries = Binaries(self._compile(_file("player.wasm"), "player"), self._compile(_file("libm.wasm"), "libm"))
         self._functions = host_math.LIBM | frozenset(host_math.FUNCTIONS)
-        pauses = Pauses(self._memory)
+        pauses = self._pauses = Pauses(self._memory)
         self._workers = [Worker(self._memory, binaries, self._layout, thread, pauses) for thread in range(thread_count)]
         self._leader = self._workers[0]
         self._pool = WorkerPool(self._workers[1:], thread_count)
@@ -294,6 +296,9 @@ class NativeEngine:
             status = int(StatusCode.INTERNAL)
         if status:
             self._fail()
+        if self._pauses.interrupted:
+            self._pauses.interrupted = False
+            raise KeyboardInterrupt
 
     def _fail(self) -> None:
         """Keep what a stream failed with. Nothing may run any more, so the threads leave the player."""
@@ -317,9 +322,15 @@ class NativeEngine:
         code = StatusCode(status) if status in StatusCode._value2member_map_ else StatusCode.INTERNAL
         self.failure = DeviceError(f"{message}; open the device anew to go on", status=code)
 
+    def _go_on_alone(self) -> None:
+        """In a forked process there are no other threads: thread 0 plays everything."""
+        self.thread_count = 1
+        self.description += ", 1 in this forked process"
+        self._workers = self._workers[:1]
+
     def _park(self) -> None:
         """Have all threads leave the player, so that their stores can be touched."""
-        if self._pool.serving:
+        if self.thread_count > 1 and self._pool.serving:
             self._leader.dismiss(CONTROL_ADDRESS)
             self._pool.pause()
 
@@ -328,6 +339,8 @@ class NativeEngine:
         return None
 
     def _check(self) -> None:
+        if self.thread_count > 1 and self._pool.forked:
+            self._go_on_alone()
         if self.failure is not None:
             # A new one each time: an exception that is raised twice keeps the frames of both.
             raise DeviceError(str(self.failure), status=self.failure.status)

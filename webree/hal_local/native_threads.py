@@ -189,13 +189,25 @@ _NO_FINALIZER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)()
 
 
 class Pauses:
-    """How threads wait that have spun for a while; the player calls this."""
+    """How threads wait that have spun for a while; the player calls this.
+
+    Attributes:
+        interrupted: Ctrl-C came in between; to be raised when the stream is done, for it cannot be left half-way.
+    """
 
     def __init__(self, memory: LinearMemory) -> None:
+        self.interrupted = False
         self._generation = memory.view()[CONTROL_ADDRESS : CONTROL_ADDRESS + 3]
         self._changed = threading.Condition(threading.Lock())
 
     def __call__(self, what: int) -> None:
+        while True:
+            try:
+                return self._pause(what)
+            except KeyboardInterrupt:
+                self.interrupted = True
+
+    def _pause(self, what: int) -> None:
         if what <= _SLEEP:
             seen = (_SLEEP - what).to_bytes(3, "little")
             with self._changed:
@@ -221,6 +233,12 @@ class WorkerPool:
         self._ended = threading.Semaphore(0)
         self._serving = False
         self._stopping = False
+        self._process = os.getpid()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a fork of the one that has the threads. Their stores cannot be used here."""
+        return os.getpid() != self._process
 
     @property
     def trap(self) -> str | None:
@@ -233,8 +251,6 @@ class WorkerPool:
 
     def resume(self) -> None:
         """Let all threads serve. The control block's `quit` is 0."""
-        if not all(thread.is_alive() for thread in self._threads):
-            self._threads.clear()  # a forked process has no threads but the one that forked
         if not self._threads:
             for position, worker in enumerate(self._workers):
                 thread = threading.Thread(
@@ -252,9 +268,8 @@ class WorkerPool:
     def pause(self) -> None:
         """Wait until no thread is in the player. `dismiss` has been called."""
         if self._serving:
-            for thread in self._threads:
-                if thread.is_alive():
-                    self._ended.acquire()
+            for _ in self._workers:
+                self._ended.acquire()
             self._serving = False
 
     def stop(self) -> None:
