@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from webree.codegen_cpu.schedules.annotate import annotate
-from webree.codegen_cpu.schedules.panels import to_panels
+from webree.codegen_cpu.schedules.panels import keep_rearranged, to_panels
 from webree.codegen_wgsl.schedules.layout import to_channels_last
 
-__all__ = ["annotate", "prepare", "preprocessing_flags"]
+__all__ = ["annotate", "prepare", "prepare_shared", "preprocessing_flags"]
 
 _FLAGS = (
     # Concatenation along the outermost dimension costs transpositions; along channels it only writes to slices.
@@ -31,3 +31,8 @@ def prepare(module: Any, profile: Any) -> None:
     weights with other targets, which would have to read panels too."""
     to_channels_last(module)
     to_panels(module)
+
+
+def prepare_shared(module: Any, profile: Any) -> None:
+    """The same for a module that another target's schedules have prepared already: what suits both."""
+    keep_rearranged(module)

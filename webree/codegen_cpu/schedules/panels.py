@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["PANEL", "to_panels"]
+__all__ = ["PANEL", "keep_rearranged", "to_panels"]
 
 PANEL = 8
 """Columns of a panel: two vectors of 128 bits."""
@@ -47,6 +47,24 @@ def to_panels(module: Any) -> int:
         op.results[0].replace_all_uses_with(result)
         op.erase()
         count += 1
+    return count
+
+
+def keep_rearranged(module: Any) -> int:
+    """Keep images and weights as an earlier step has transposed them for convolutions and products; returns how many.
+
+    For modules that share their weights with another target. Otherwise the compiler makes the transposition part of the
+    kernel that reads the value, which then finds neither columns of weights nor channels beside each other."""
+    from iree.compiler import ir
+
+    found = [op for op in _walk(module.operation) if op.name == _CONVOLUTION or op.name in _MATMULS]
+    count = 0
+    for op in found:
+        for index, operand in enumerate(op.operands):
+            if index < 2 and not isinstance(operand.owner, ir.Block) and operand.owner.name == "linalg.transpose":
+                with op.location, ir.InsertionPoint(op):
+                    op.operands[index] = _kept_apart(operand)
+                count += 1
     return count
 
 

@@ -19,8 +19,11 @@ from webree.codegen_wgsl.schedules.nest import Nest
 __all__ = ["CACHED_BYTES", "Tiling", "choose"]
 
 COLUMNS = 8
+LANES = 4
 ROWS, COLUMNS = 4, 8
 """The innermost tile. Rows that are left over are peeled off, which costs little as long as their number is known."""
+TRANSPOSED_ROWS = 8
+"""Of the tile with one vector of columns, for weights that are transposed in registers."""
 CACHED_BYTES = 256 << 10
 """Weights of a workgroup: half of a small core's second-level cache."""
 WORKGROUPS = 32
@@ -94,46 +97,60 @@ def _panelled(nest: Nest, result: list[int]) -> Tiling:
         return _tiling(nest, {panel: chunk}, vector, _TILED)
     row = result[-3]
     chunk = _divisor(panels, CACHED_BYTES // (4 * COLUMNS * (nest.ranges[depth] or 1)))
-    workgroup = {panel: chunk, **_cut_rows(nest, result[:-2], -(-panels // chunk))}
+    workgroup = {panel: chunk, **_cut_rows(nest, result[:-2], -(-panels // chunk), ROWS)}
     vector[row] = min(ROWS, workgroup[row])
     return _tiling(nest, workgroup, vector, _TILED)
 
 
 def _product(nest: Nest, result: list[int]) -> Tiling | None:
-    """A product of two computed matrices: the right side [… k, n] is read along its rows."""
+    """A product of two matrices, the right one read along its rows [… k, n] or, in registers, transposed [… n, k]."""
     if len(result) < 2 or sum(nest.reductions) != 1:
         return None
     row, column = result[-2:]
     left, right = ([dim[0][0] for dim in access.dims if dim is not None] for access in nest.inputs)
-    if right[-1] != column or row in right or column in left or (nest.ranges[column] or 0) < COLUMNS:
+    depth = nest.reductions.index(True)
+    if row in right or column in left or (nest.ranges[column] or 0) < COLUMNS:
         return None
-    if nest.ranges[row] is None or left[-2:-1] != [row]:
+    if nest.ranges[row] is None or left[-2:] != [row, depth] or {*right[-2:]} != {depth, column}:
         return None
-    workgroup = _cut_rows(nest, result[:-1], 1)
-    vector = _sizes(nest, {loop: 1 for loop in result})
-    vector[row], vector[column] = min(ROWS, workgroup[row]), COLUMNS
-    return _tiling(nest, workgroup, vector, _TILED)
+    transposed = right[-1] == depth
+    depths, width = nest.ranges[depth] or 1, nest.ranges[column] or 1
+    if transposed and (depths % LANES or width % LANES):
+        return None
+    rows, columns = (TRANSPOSED_ROWS, LANES) if transposed else (ROWS, COLUMNS)
+    chunk = width
+    if width % COLUMNS == 0:
+        chunk = COLUMNS * _divisor(width // COLUMNS, CACHED_BYTES // (4 * COLUMNS * depths))
+    workgroup = {column: chunk, **_cut_rows(nest, result[:-1], -(-width // chunk), rows)}
+    vector = _sizes(nest, {loop: 1 for loop in result} | {row: min(rows, workgroup[row]), column: columns})
+    return _tiling(nest, workgroup, vector, _TILED, LANES if transposed else 1)
 
 
 def _convolution(nest: Nest, result: list[int]) -> Tiling | None:
-    """A convolution [n, h, w, c] by [i, j, c, f] along rows of the image."""
+    """A convolution [n, h, w, c] by [i, j, c, f], or one without h and i, along rows of the image."""
     left, right = nest.inputs
-    if len(result) != 4 or len(right.dims) != 4 or len(nest.ranges) != 7 or len(left.dims) != 4:
+    sizes = (len(result), len(right.dims), len(left.dims), len(nest.ranges))
+    if sizes not in ((4, 4, 4, 7), (3, 3, 3, 5)):
         return None
-    image, height, width, column = result
-    weights = [dim[0][0] for dim in right.dims if dim is not None]
-    if weights[3] != column or left.innermost != weights[2] or (nest.ranges[column] or 0) < COLUMNS:
+    *outer, width, column = result
+    *_, depth, last = [dim[0][0] for dim in right.dims if dim is not None]
+    if last != column or left.innermost != depth or (nest.ranges[column] or 0) < COLUMNS:
         return None
     vector = _sizes(nest, {loop: 1 for loop in result})
     vector[width], vector[column] = min(ROWS, nest.ranges[width] or ROWS), COLUMNS
-    return _tiling(nest, _cut_rows(nest, [image, height], 1), vector, _CONVOLVED)
+    return _tiling(
+        nest,
+        _cut_rows(nest, outer if len(result) == 4 else [*outer, width], 1, ROWS if len(result) == 3 else 1),
+        vector,
+        _CONVOLVED,
+    )
 
 
-def _cut_rows(nest: Nest, loops: list[int], others: int) -> dict[int, int]:
+def _cut_rows(nest: Nest, loops: list[int], others: int, least: int = 1) -> dict[int, int]:
     """Tiles of some loops for workgroups, the outer ones cut first, so that there are enough of them.
 
     A tile divides its loop, because only tiles of known size are vectorised whole. `others` is how many parts other
-    loops are cut into."""
+    loops are cut into; no tile of the last loop has less than `least` iterations."""
     flops = 2 * prod(number or 1 for number in nest.ranges)
     wanted = max(1, min(WORKGROUPS, flops // WORKGROUP_FLOPS)) / others
     cut: dict[int, int] = {}
@@ -143,14 +160,14 @@ def _cut_rows(nest: Nest, loops: list[int], others: int) -> dict[int, int]:
             cut[loop] = 1 if loop != loops[-1] else _UNKNOWN_ROWS
             continue
         size = max(1, round(number / max(1.0, wanted)))
-        cut[loop] = _divisor_near(number, size)
+        cut[loop] = _divisor_near(number, size, least if loop == loops[-1] else 1)
         wanted /= number / cut[loop]
     return cut
 
 
-def _divisor_near(number: int, size: int) -> int:
-    """The divisor of a number that is nearest to a size, by ratio."""
-    divisors = [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+def _divisor_near(number: int, size: int, least: int) -> int:
+    """The divisor of a number that is nearest to a size, by ratio, but not below `least`."""
+    divisors = [divisor for divisor in range(1, number + 1) if number % divisor == 0 and divisor >= least] or [number]
     return min(divisors, key=lambda divisor: max(divisor / size, size / divisor))
 
 
@@ -165,10 +182,10 @@ def _sizes(nest: Nest, sizes: dict[int, int]) -> list[int]:
     return [sizes.get(loop, 0) for loop in range(len(nest.ranges))]
 
 
-def _tiling(nest: Nest, workgroup: dict[int, int], vector: list[int], pipeline: str) -> Tiling:
+def _tiling(nest: Nest, workgroup: dict[int, int], vector: list[int], pipeline: str, step: int = 1) -> Tiling:
     return Tiling(
         workgroup=tuple(_sizes(nest, workgroup)),
         vector=tuple(vector),
-        steps=tuple(int(reduces) for reduces in nest.reductions),
+        steps=tuple(step if reduces else 0 for reduces in nest.reductions),
         pipeline=pipeline,
     )
