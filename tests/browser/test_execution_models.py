@@ -10,56 +10,51 @@ import pytest
 
 import webree
 from tests.browser.programs import MIXED
-from tests.execution_models.modules import compile_group, draw, programs_of, reference
+from tests.execution_models.modules import calls, compile_group
 from tests.execution_models.programs import GROUPS
 from tests.execution_models.test_models import difference
-from webree.tools.browser_session import BrowserSession
+from webree.tools.browser_session import BrowserModule, BrowserSession
 
 pytestmark = pytest.mark.browser
 
-ADAPTERS = {
-    "inline-static": "host",
-    "inline-dynamic": "host",
-    "inline-dynamic-wasm": "host",
-    "vmvx": "vmvx",
-    "wasm": "wasm",
+SMALL = ("tensors", "programs")
+STOCK = {
+    "inline-static": ("host", tuple(GROUPS)),
+    "inline-dynamic": ("host", SMALL),
+    "inline-dynamic-wasm": ("host", SMALL),
+    "vmvx": ("vmvx", SMALL),
+    "wasm": ("wasm", SMALL),
 }
+"""Execution model -> the adapter it runs on, and the groups of programs that are run."""
 
 
-@pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("model", ADAPTERS)
-def test_stock_modules(alone: BrowserSession, model: str, group: str) -> None:
-    """On a page that has neither WebGPU nor shared memory."""
+def check(module: BrowserModule, group: str, model: str) -> None:
     seed = secrets.randbits(32)
-    rng = np.random.default_rng(seed)
-    module = alone.load(compile_group(group, model))
     wrong = []
-    try:
-        assert module.adapter == ADAPTERS[model]
-        for program in programs_of(group, model):
-            arrays = draw(program.inputs, rng)
-            found = module.call(program.name, arrays)
-            text = difference(program, tuple(found), reference(group, model, program, arrays))
-            if text:
-                wrong.append(f"{program.name}: {text}")
-    finally:
-        module.close()
+    for program, arrays, expected in calls(group, model, np.random.default_rng(seed)):
+        text = difference(program, tuple(module.call(program.name, arrays)), expected)
+        if text:
+            wrong.append(f"{program.name}: {text}")
     assert not wrong, f"seed {seed}\n" + "\n".join(wrong)
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("model", "group"), [(model, group) for model in STOCK for group in STOCK[model][1]])
+def test_stock_modules(alone: BrowserSession, model: str, group: str) -> None:
+    """On a page that has neither WebGPU nor shared memory."""
+    module = alone.load(compile_group(group, model))
+    try:
+        assert module.adapter == STOCK[model][0]
+        check(module, group, model)
+    finally:
+        module.close()
+
+
+@pytest.mark.parametrize("group", SMALL)
 def test_stock_modules_on_threads(session: BrowserSession, group: str) -> None:
-    seed = secrets.randbits(32)
-    rng = np.random.default_rng(seed)
     module = session.load(compile_group(group, "wasm"))
     try:
         assert "worker threads" in module.description
-        for program in programs_of(group, "wasm"):
-            arrays = draw(program.inputs, rng)
-            text = difference(
-                program, tuple(module.call(program.name, arrays)), reference(group, "wasm", program, arrays)
-            )
-            assert not text, f"{program.name}: {text} (seed {seed})"
+        check(module, group, "wasm")
     finally:
         module.close()
 
