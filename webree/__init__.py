@@ -1,4 +1,4 @@
-"""webree compiles machine-learning models to WebGPU and runs them from Python, natively and in the browser.
+"""webree compiles machine-learning models to WebGPU and WebAssembly and runs them, natively and in the browser.
 
     import webree
 

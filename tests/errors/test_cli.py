@@ -134,7 +134,7 @@ def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr(webree.tools.devices, "create_driver", missing)
     message = fails(capsys, 1, ["devices"])
     assert message == (
-        "the Python package wgpu is not installed; native devices need it: pip install 'webree[native]'\n"
+        "the Python package wgpu is not installed; native WebGPU devices need it: pip install 'webree[native]'\n"
     )
 
 

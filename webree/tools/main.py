@@ -36,9 +36,10 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 EXAMPLES = """\
 examples:
-  webree compile model.onnx -o model.vmfb
+  webree compile model.onnx -o model.vmfb --target webgpu,cpu
   webree run model.vmfb --input 1x3x224x224xf32=0.5
   webree run model.vmfb --device browser --input @x.npy
+  webree run model.onnx --device cpu --input 1x3x224x224xf32=0.5
   webree devices
 """
 
@@ -66,7 +67,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     )
     parser = Parser(
         prog="webree",
-        description="Compile machine-learning models to WebGPU and run them, natively and in the browser.",
+        description="Compile machine-learning models to WebGPU and WebAssembly, run them natively and in the browser.",
         epilog=EXAMPLES,
         formatter_class=Formatter,
         parents=[common],
@@ -156,8 +157,9 @@ def _message(error: Exception) -> str:
 
 
 MISSING: Mapping[str, str] = {
-    "wgpu": "native devices need it: pip install 'webree[native]'",
-    "numpy": "native devices need it: pip install 'webree[native]'",
+    "wgpu": "native WebGPU devices need it: pip install 'webree[native]'",
+    "wasmtime": "the native CPU device needs it: pip install webree",
+    "numpy": "the command line needs it: pip install webree",
     "iree": "compiling needs it: pip install 'webree[compiler]'",
     "onnx": "compiling ONNX models needs it: pip install 'webree[compiler]'",
     "flatbuffers": "compiling needs it: pip install 'webree[compiler]'",
