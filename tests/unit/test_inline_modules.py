@@ -217,3 +217,24 @@ def test_constants_go_into_wasm_memory_once() -> None:
     kernels.dispatch(0, (1, 1, 1), b"", [target, target])
     kernels._memory.arena.drain()
     assert counters.in_use_bytes < in_use
+
+
+class Elsewhere:
+    """Bytes that are not Python's, as those of a JavaScript buffer."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def read(self, byte_offset: int, byte_length: int) -> memoryview:
+        raise AssertionError("these bytes were fetched")
+
+    def slice(self, byte_offset: int, byte_length: int) -> Elsewhere:
+        return Elsewhere(byte_length)
+
+
+def test_ranges_of_constants_fetch_nothing(device: HostDevice) -> None:
+    call = {name: function.call for name, function in HalInlineModule(device).functions.items()}
+    constant = VmBuffer(Elsewhere(100))
+    part = call["buffer.storage"](call["buffer.subspan"](call["buffer.wrap"](constant, 10, 80), 5, 20))
+    assert (part.byte_length, part.parent, part.parent_offset) == (20, constant, 15)
+    assert not part.mutable

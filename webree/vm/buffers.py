@@ -82,7 +82,10 @@ class VmBuffer:
         _check_range(self, byte_offset, byte_length)
         if byte_length == self.byte_length:
             return self
-        part = VmBuffer(self.view()[byte_offset : byte_offset + byte_length], mutable=self.mutable)
+        if self.vm_bytes is None and self._source is not None:
+            part = VmBuffer(self._source.slice(byte_offset, byte_length))
+        else:
+            part = VmBuffer(self.view()[byte_offset : byte_offset + byte_length], mutable=self.mutable)
         part.parent, part.parent_offset = self.parent or self, self.parent_offset + byte_offset
         return part
 
