@@ -48,7 +48,7 @@ class Library:
 
     Attributes:
         exports: its kernels in order; known at once, read from the file's own tables.
-        identifier: what DISPATCH commands name it by; never used again after `unload`.
+        identifier: what DISPATCH commands name it by; after `unload` another library may get it.
     """
 
     exports: tuple[LibraryExport, ...]
