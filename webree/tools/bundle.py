@@ -24,6 +24,7 @@ PAGE_FILES = ("index.html", "page.js", "webree.js", "webree.d.ts", "worker.js")
 EXAMPLES = """\
 examples:
   webree bundle model.vmfb -o site/        a page that calls the model's functions
+  webree bundle model.onnx -o site/ --target webgpu,cpu        also for visitors without a GPU
   webree bundle magika.vmfb -o site/ --program page.py --file features.py --file labels.json
   webree serve site/
 
