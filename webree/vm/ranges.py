@@ -234,16 +234,11 @@ def _bounds(flow: Flow) -> list[int]:
 
 
 def _defines(block: Block, condition: int) -> Instruction | None:
-    """The signed comparison that a branch tests, if its operands still have the values that it compared."""
-    for position in range(len(block.instructions) - 2, -1, -1):
-        instruction = block.instructions[position]
-        name = instruction.opcode.name
-        if name in ("cmp.lt.i32.s", "cmp.lt.i64.s"):
-            left, right, result = instruction.values
-            return instruction if result == condition and condition not in (left, right) else None
-        if name not in ("const.i32", "const.i64", "const.i32.zero", "const.i64.zero"):
-            return None
-    return None
+    """The signed comparison right before a branch that tests it."""
+    if len(block.instructions) < 2 or block.instructions[-2].opcode.name not in ("cmp.lt.i32.s", "cmp.lt.i64.s"):
+        return None
+    left, right, result = block.instructions[-2].values
+    return block.instructions[-2] if result == condition and condition not in (left, right) else None
 
 
 def _refine(state: State, comparison: Instruction, *, taken: bool) -> bool:
