@@ -39,7 +39,7 @@ class Builder:
         self.opset = opset
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
-        self._prefix = ""
+        self._prefix = self._name = ""
         self._count = 0
         self._types = {item.name: item.type.tensor_type for item in value_infos_of(graph)}
         self._constants: dict[str, Any] = {}
@@ -52,7 +52,8 @@ class Builder:
     def begin(self, node: Any) -> None:
         """The nodes made from now on stand for `node`, and are named after it."""
         self.nodes = []
-        self._prefix = node.name or node.output[0]
+        self._name = node.name or node.output[0]
+        self._prefix = next(name for name in node.output if name)  # values have one maker; names may be there twice
         self._count = 0
 
     # --- What is known ------------------------------------------------------------------------------------------------
@@ -94,9 +95,9 @@ class Builder:
         """A node with several outputs; returns their names."""
         from onnx import helper
 
-        name = f"{self._prefix}/{op_type}_{self._count}"
+        made = [f"{self._prefix}/{op_type}_{self._count}/{index}" for index in range(outputs)]
+        name = f"{self._name}/{op_type}_{self._count}"
         self._count += 1
-        made = [f"{name}/{index}" for index in range(outputs)]
         self.nodes.append(helper.make_node(op_type, list(inputs), made, name=name, **attributes))
         return made
 
@@ -112,21 +113,31 @@ class Builder:
         self._constants[name] = array
         return name
 
-    def finish(self, value: str, output: str) -> None:
-        """Give the value the name that the rest of the graph knows."""
-        for node in reversed(self.nodes):
-            if value in node.output:
-                if node.op_type != "Identity":
-                    node.output[list(node.output).index(value)] = output
-                    for other in self.nodes:
-                        for index, name in enumerate(other.input):
-                            if name == value:
-                                other.input[index] = output
-                    return
-                break
+    def add_constant(self, name: str, value: Any) -> None:
+        """A constant of a given name."""
+        from onnx import numpy_helper
+
+        self.initializers.append(numpy_helper.from_array(value, name))
+        self._constants[name] = value
+
+    def insert(self, node: Any, names: dict[str, str]) -> None:
+        """Take a node of another graph as one of those made. `names`: its values here, and gets its results."""
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
+        node.name = f"{self._name}/{node.op_type}_{self._count}"
+        for index, name in enumerate(node.output):
+            if name:
+                names[name] = node.output[index] = f"{self._prefix}/{node.op_type}_{self._count}/{index}"
+        self._count += 1
+        self.nodes.append(node)
+
+    def finish(self, values: Sequence[str], outputs: Sequence[str]) -> None:
+        """Give values the names that the rest of the graph knows."""
         from onnx import helper
 
-        self.nodes.append(helper.make_node("Identity", [value], [output], name=f"{self._prefix}/result"))
+        for value, output in zip(values, outputs, strict=False):
+            if output:
+                self.nodes.append(helper.make_node("Identity", [value], [output], name=f"{self._name}/result"))
 
     def reshape(self, value: str, shape: Sequence[int]) -> str:
         return self.op("Reshape", value, self.constant(list(shape), "int64"))

@@ -15,11 +15,22 @@ __all__ = ["COMPOSITES", "expand_composites"]
 
 COMPOSITES = frozenset(
     {
+        ("", "AffineGrid"),
         ("", "Attention"),
+        ("", "BlackmanWindow"),
         ("", "CausalConvWithState"),
+        ("", "CenterCropPad"),
+        ("", "HammingWindow"),
+        ("", "HannWindow"),
+        ("", "LinearAttention"),
+        ("", "MeanVarianceNormalization"),
         ("", "NegativeLogLikelihoodLoss"),
         ("", "QLinearMatMul"),
+        ("", "RMSNormalization"),
+        ("", "RotaryEmbedding"),
         ("", "SoftmaxCrossEntropyLoss"),
+        ("", "SwiGLU"),
+        ("", "Swish"),
         ("ai.onnx.preview", "FlexAttention"),
     }
 )

@@ -8,13 +8,13 @@ named after their type and position.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from webree.compiler.frontends import ModelSource
 from webree.compiler.frontends.onnx_checks import check_model, refuse_element_types, refuse_unknown_operators
-from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composites
 from webree.compiler.frontends.onnx_graph import nodes_of, one_line, opset_of, value_infos_of
-from webree.compiler.frontends.onnx_rewrites import needs_rewriting, rewrite
+from webree.compiler.frontends.onnx_rewrites import name_nodes, simplify
 from webree.compiler.frontends.onnx_weights import detach_weights, forget_inputs, load_external_data
 from webree.errors import CompileError, UsageError
 
@@ -41,12 +41,8 @@ def prepare(source: ModelSource, dims: Mapping[str, int], *, strict: bool = Fals
     model.ir_version = max(model.ir_version, _IR_VERSION)
     check_model(model, source.label)
     model = _raise_opset(model)
-    if any((node.domain, node.op_type) in COMPOSITES for node in nodes_of(model.graph)):
-        model = expand_composites(_infer_shapes(model, source.label, strict=strict))
-    _name_nodes(model.graph)
-    if needs_rewriting(model):
-        model = _infer_shapes(model, source.label, strict=strict)
-        rewrite(model)
+    model = simplify(model, partial(_infer_shapes, label=source.label, strict=strict))
+    name_nodes(model.graph)
     _complete_outputs(model.graph)
     model = _infer_shapes(model, source.label, strict=strict)
     refuse_element_types(model, source.label)
@@ -141,13 +137,6 @@ def _complete_outputs(graph: Any) -> None:
                 node.output.append(name)
             elif not node.output[index]:
                 node.output[index] = name
-
-
-def _name_nodes(graph: Any) -> None:
-    """Names for nodes without one, so that errors and kernels can say where they come from."""
-    for index, node in enumerate(nodes_of(graph)):
-        if not node.name:
-            node.name = f"{node.op_type}_{index}"
 
 
 def _infer_shapes(model: Any, label: str, *, strict: bool) -> Any:

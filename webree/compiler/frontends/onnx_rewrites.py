@@ -1,49 +1,82 @@
 """ONNX operators that the importer's conversion does not take, written with others that it takes.
 
-Enters: a `ModelProto` with shapes inferred. Leaves: the same model, changed in place. A rule looks at one node and
-returns the value that stands for its first output, built with `Builder`, or None to leave the node as it is.
+Enters: a `ModelProto`. Leaves: a model whose composite operators are expanded, whose sizes and axes are constants where
+they can be, and whose nodes with a rule are replaced. A rule looks at one node and returns the value or values that
+stand for its outputs, built with `Builder`, or None to leave the node as it is. A model that has nothing of all this
+stays as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from webree.compiler.frontends import onnx_axes
+from webree.compiler.frontends import onnx_axes, onnx_control, onnx_neural
 from webree.compiler.frontends.onnx_builder import Builder
-from webree.compiler.frontends.onnx_graph import opset_of
+from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composites
+from webree.compiler.frontends.onnx_folding import fold
+from webree.compiler.frontends.onnx_graph import nodes_of, opset_of
 
-__all__ = ["RULES", "needs_rewriting", "rewrite"]
+__all__ = ["RULES", "name_nodes", "simplify"]
 
-RULES: dict[str, Callable[[Any, Builder], str | None]] = {**onnx_axes.RULES}
+RULES: Mapping[str, Callable[[Any, Builder], str | list[str] | None]] = {
+    **onnx_axes.RULES,
+    **onnx_control.RULES,
+    **onnx_neural.RULES,
+}
 """Rules by the operator's name, in the standard domain."""
 
 _DEFAULT_DOMAINS = ("", "ai.onnx")
+_ROUNDS = 8
 
 
-def needs_rewriting(model: Any) -> bool:
-    """Whether there is a rule for one of the nodes."""
-    return any(_has_rule(node) for node in model.graph.node)
+def simplify(model: Any, infer_shapes: Callable[[Any], Any]) -> Any:
+    """Expand, fold and rewrite until nothing is left to do. `model` may be changed."""
+    for _ in range(_ROUNDS):
+        has_composites = any((node.domain, node.op_type) in COMPOSITES for node in nodes_of(model.graph))
+        has_rules = any(_has_rule(node) for node in model.graph.node)
+        name_nodes(model.graph)
+        if has_rules:
+            model = infer_shapes(model)
+            if _rewrite(model):
+                continue
+        if not has_composites:
+            break
+        model = expand_composites(infer_shapes(model))
+    return model
 
 
-def rewrite(model: Any) -> None:
-    """Apply the rules to the nodes of the main graph."""
+def name_nodes(graph: Any) -> None:
+    """Names for nodes without one, so that errors and kernels can say where they come from."""
+    for index, node in enumerate(nodes_of(graph)):
+        if not node.name:
+            node.name = f"{node.op_type}_{index}"
+
+
+def _rewrite(model: Any) -> bool:
+    """Fold, and apply the rules to the nodes of the main graph. Whether anything changed."""
     graph = model.graph
     build = Builder(graph, opset_of(model))
+    changed = fold(graph, build)
     nodes = []
     for node in graph.node:
+        result = None
         if _has_rule(node):
             build.begin(node)
             result = RULES[node.op_type](node, build)
-            if result is not None:
-                build.finish(result, node.output[0])
-                nodes += build.nodes
-                continue
-        nodes.append(node)
+        if result is None:
+            nodes.append(node)
+            continue
+        changed = True
+        build.finish([result] if isinstance(result, str) else result, node.output)
+        nodes += build.nodes
     kept = [type(node).FromString(node.SerializeToString()) for node in nodes]  # their owner is emptied
     del graph.node[:]
     graph.node.extend(kept)
-    graph.initializer.extend(build.initializers)
+    used = {name for node in nodes_of(graph) for name in node.input}
+    used |= {item.name for node in nodes_of(graph) for part in node.attribute for item in part.g.output}
+    graph.initializer.extend(tensor for tensor in build.initializers if tensor.name in used)
+    return changed
 
 
 def _has_rule(node: Any) -> bool:

@@ -1,0 +1,142 @@
+"""Rules for `If`, `Loop` and `Scan`: choices that are known are taken, loops of known length are written out.
+
+Enters: a node. Leaves: the nodes of its subgraphs, with names of their own. An `If` whose condition is known at run
+time only computes both branches, and chooses; that takes branches with results of one size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from webree.compiler.frontends.onnx_builder import Builder, attributes_of
+from webree.compiler.frontends.onnx_graph import nodes_of
+
+__all__ = ["RULES"]
+
+_ITERATIONS = 64
+
+
+def _if(node: Any, build: Builder) -> list[str] | None:
+    attributes = attributes_of(node)
+    condition = build.constant_of(node.input[0])
+    if condition is not None:
+        branch = attributes["then_branch" if condition.reshape(-1)[0] else "else_branch"]
+        return _insert(branch, [], build)
+    branches = attributes["then_branch"], attributes["else_branch"]
+    for pair in zip(branches[0].output, branches[1].output, strict=True):
+        sizes = [_static_shape(item) for item in pair]
+        if None in sizes or sizes[0] != sizes[1]:
+            return None
+    yes, no = (_insert(branch, [], build) for branch in branches)
+    return [build.op("Where", node.input[0], *pair) for pair in zip(yes, no, strict=True)]
+
+
+def _loop(node: Any, build: Builder) -> list[str] | None:
+    """A `Loop` that counts: its number of rounds is known, and its condition is always true."""
+    body = attributes_of(node)["body"]
+    count = build.constant_of(node.input[0]) if node.input[0] else None
+    condition = build.constant_of(node.input[1]) if len(node.input) > 1 and node.input[1] else True
+    if count is None or condition is None or not _goes_on(body):
+        return None
+    rounds = int(count.reshape(-1)[0]) if condition else 0
+    carried = list(node.input[2:])
+    collected: list[list[str]] = [[] for _ in body.output[1 + len(carried) :]]
+    if not 0 <= rounds <= _ITERATIONS or (collected and not rounds):
+        return None
+    for index in range(rounds):
+        given = [build.constant(index, "int64"), build.constant(True, "bool"), *carried]
+        results = _insert(body, given, build)[1:]
+        carried = results[: len(carried)]
+        for values, value in zip(collected, results[len(carried) :], strict=True):
+            values.append(value)
+    return carried + [_stack(build, values, 0) for values in collected]
+
+
+def _goes_on(body: Any) -> bool:
+    """Whether the body hands on its condition as it is, or as true."""
+    from onnx import numpy_helper
+
+    name = body.output[0].name
+    makers = {output: node for node in body.node for output in node.output}
+    while name in makers and makers[name].op_type == "Identity":
+        name = makers[name].input[0]
+    for tensor in body.initializer:
+        if tensor.name == name:
+            return bool(numpy_helper.to_array(tensor).reshape(-1)[0])
+    if name in makers and makers[name].op_type == "Constant":
+        attributes = attributes_of(makers[name])
+        return "value" in attributes and bool(numpy_helper.to_array(attributes["value"]).reshape(-1)[0])
+    return bool(name == body.input[1].name)
+
+
+def _scan(node: Any, build: Builder) -> list[str] | None:
+    attributes = attributes_of(node)
+    body = attributes["body"]
+    count = attributes["num_scan_inputs"]
+    carried, scanned = list(node.input[: len(node.input) - count]), list(node.input[len(node.input) - count :])
+    made = len(body.output) - len(carried)
+    axes = list(attributes.get("scan_input_axes", [0] * count))
+    backwards = list(attributes.get("scan_input_directions", [0] * count))
+    shape = build.shape_of(scanned[0])
+    rounds = shape[axes[0]] if shape else None
+    if rounds is None or not 0 < rounds <= _ITERATIONS:
+        return None
+    collected: list[list[str]] = [[] for _ in range(made)]
+    for index in range(rounds):
+        given = []
+        for name, axis, back in zip(scanned, axes, backwards, strict=True):
+            position = rounds - 1 - index if back else index
+            given.append(build.op("Gather", name, build.constant(position, "int64"), axis=axis))
+        results = _insert(body, [*carried, *given], build)
+        carried = results[: len(carried)]
+        for values, value in zip(collected, results[len(carried) :], strict=True):
+            values.append(value)
+    out_axes = attributes.get("scan_output_axes", [0] * made)
+    out_backwards = attributes.get("scan_output_directions", [0] * made)
+    stacked = [
+        _stack(build, values[::-1] if back else values, axis)
+        for values, axis, back in zip(collected, out_axes, out_backwards, strict=True)
+    ]
+    return carried + stacked
+
+
+def _stack(build: Builder, values: Sequence[str], axis: int) -> str:
+    rows = [build.op("Unsqueeze", value, build.constant([axis], "int64")) for value in values]
+    return rows[0] if len(rows) == 1 else build.op("Concat", *rows, axis=axis)
+
+
+def _insert(graph: Any, inputs: Sequence[str], build: Builder) -> list[str]:
+    """The nodes of a subgraph, under new names; returns the names of its outputs."""
+    from onnx import numpy_helper
+
+    names = dict(zip((item.name for item in graph.input), inputs, strict=True))
+    for tensor in graph.initializer:
+        names[tensor.name] = build.constant(numpy_helper.to_array(tensor))
+    for node in graph.node:
+        copy = type(node)()
+        copy.CopyFrom(node)
+        build.insert(copy, names)
+        _rename_within(copy, names)
+    return [names.get(item.name, item.name) for item in graph.output]
+
+
+def _rename_within(node: Any, names: Mapping[str, str]) -> None:
+    """Values of outer graphs that the node's own subgraphs use."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            for inner in nodes_of(attribute.g):
+                for index, name in enumerate(inner.input):
+                    inner.input[index] = names.get(name, name)
+            for item in attribute.g.output:
+                item.name = names.get(item.name, item.name)
+
+
+def _static_shape(item: Any) -> list[int] | None:
+    kind = item.type.tensor_type
+    if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in kind.shape.dim):
+        return None
+    return [dim.dim_value for dim in kind.shape.dim]
+
+
+RULES: dict[str, Callable[[Any, Builder], list[str] | None]] = {"If": _if, "Loop": _loop, "Scan": _scan}
