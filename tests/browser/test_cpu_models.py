@@ -12,7 +12,7 @@ import pytest
 import webree
 from tests.browser.conftest import CPU_THREADS
 from tests.browser.programs import DYNAMIC, MIXED
-from tests.models import MODELS, Model, reference, relative_error
+from tests.models import MODELS, NATIVE_MODELS, Model, reference, relative_error
 from webree.errors import DeviceError
 from webree.tools.browser_session import BrowserSession
 
@@ -20,11 +20,12 @@ pytestmark = pytest.mark.browser
 
 CALLS = 2
 SMALL = ("magika", "squeezenet")
+CPU_MODELS = (*MODELS, *NATIVE_MODELS)
 
 
 @functools.cache
 def module_of(name: str, seed: int) -> bytes:
-    model = next(model for model in MODELS if model.name == name)
+    model = next(model for model in CPU_MODELS if model.name == name)
     return webree.compile(model.make(seed), target="cpu", dims=dict(model.dims))
 
 
@@ -52,7 +53,7 @@ def check(session: BrowserSession, model: Model, seed: int) -> str:
         module.close()
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", CPU_MODELS, ids=lambda model: model.name)
 def test_agrees_with_onnx_runtime(session: BrowserSession, model: Model, seed: int) -> None:
     assert f"{CPU_THREADS} worker threads" in check(session, model, seed)
 
