@@ -3,8 +3,9 @@
 Enters: a module as a front end made it (an in-memory operation in the session's context). Leaves: the bytes of a
 `.vmfb`, or the MLIR text of the phase that the caller wants to see. Up to `executable-sources` the phases are MLIR's
 and IREE's own: input conversion, fusion, dispatch formation, scheduling, memory packing. There each kernel is still
-linalg on tensors, and the schedules are chosen. `executable-targets` lowers the kernels to the SPIR-V dialect, which
-webree.codegen_wgsl translates. `hal` and `vm` lower the host program around them.
+linalg on tensors, and the schedules are chosen. `executable-targets` lowers the kernels: WebGPU's to the SPIR-V
+dialect, which webree.codegen_wgsl translates, the CPU's to LLVM's, which `hal` makes a WebAssembly library of. `hal`
+and `vm` lower the host program around them. What the phases leave to be done is done between them, in `_finish`.
 Between phases the module stays in memory; nothing makes a round trip through text.
 """
 
@@ -45,7 +46,13 @@ from webree.compiler.plan import PHASES, Plan
 from webree.compiler.powers import write_out_powers
 from webree.compiler.ranges import narrow_ranges
 from webree.compiler.session import Session
-from webree.compiler.signatures import check_fenced_results, declare_unsigned, set_names, unsigned_types
+from webree.compiler.signatures import (
+    UnsignedTypes,
+    check_fenced_results,
+    declare_unsigned,
+    set_names,
+    unsigned_types,
+)
 from webree.compiler.slices import pick_from_whole
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
@@ -117,6 +124,7 @@ class Pipeline:
     kernels: tuple[Kernels, ...] = field(default=(), init=False)
     seconds: dict[str, float] = field(default_factory=dict, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
+    _unsigned: dict[str, UnsignedTypes] = field(default_factory=dict, init=False)
     _statistics: dict[str, DispatchStatistics] = field(default_factory=dict, init=False)
     _step: str | None = field(default=None, init=False)
     _began: float = field(default=0.0, init=False)
@@ -135,9 +143,24 @@ class Pipeline:
         self._dump(module, "import")
         if end == "import":
             return module
-        unsigned = unsigned_types(module)
+        self._unsigned = unsigned_types(module)
+        module = self._input(imported)
+        if end != "input":
+            self._prepare(module)
+        phase = "input"
+        phases = self.plan.phases
+        for following in phases[phases.index("input") + 1 : phases.index(end) + 1]:
+            if following == "executable-configurations":
+                self._schedule(module)
+            module = self._phase(module, phase, following)
+            phase = following
+            self._finish(module, phase)
+        return module
+
+    def _input(self, imported: ImportedModel) -> Any:
+        """The phase `input`, and what the plan makes of the model before any kernel is formed."""
         try:
-            module = self._phase(module, None, "input")
+            module = self._phase(imported.module, None, "input")
         except CompileError as error:
             raise (imported.explain(error) if imported.explain is not None else error) from error
         if self.plan.webgpu is not None:
@@ -148,41 +171,40 @@ class Pipeline:
             check_parameters(module, self.plan.execution_model)
         self._set_target(module)
         set_names(module, imported.signatures)
-        if end != "input":
-            self._prepare(module)
-        phase = "input"
-        phases = self.plan.phases
-        for following in phases[phases.index("input") + 1 : phases.index(end) + 1]:
-            if following == "executable-configurations":
-                self._schedule(module)
-            module = self._phase(module, phase, following)
-            phase = following
-            if phase == "abi":
-                declare_unsigned(module, unsigned)
-            elif phase == "global-optimization":
+        return module
+
+    def _finish(self, module: Any, phase: str) -> None:
+        """What a phase of the compiler leaves to be done."""
+        match phase:
+            case "abi":
+                declare_unsigned(module, self._unsigned)
+            case "global-optimization":
                 outline_constants(module)
-            elif phase == "flow" and self.plan.cpu is not None:
+            case "flow" if self.plan.cpu is not None:
                 write_out_conversions(module)
-            elif phase == "stream" and self.plan.is_inline:
+            case "stream" if self.plan.is_inline:
                 keep_constants(module)
-            elif phase == "executable-configurations" and self.plan.cpu is not None:
+            case "executable-configurations" if self.plan.cpu is not None:
                 for _, kernels in variants(module, WASM_FORMAT):  # amends what the compiler chose
                     cpu_schedules.annotate(kernels, self.plan.cpu)
-            elif phase == "executable-targets":
-                if self.plan.vmvx is not None:
-                    same_target(module, self.plan.vmvx)
-                if self.plan.webgpu is not None:
-                    self.step("wgsl")
-                    self.kernels = translate_executables(module, self.plan.webgpu, self._statistics)
-                    self._dump_wgsl()
-                if len(self.plan.targets) > 1:
-                    merge_executables(module)
-                    self.kernels = merge_kernels(self.kernels)
-            elif phase == "hal":
+            case "executable-targets":
+                self._translate(module)
+            case "hal":
                 insert_binaries(module, self.kernels)
                 self._dump_wasm(insert_libraries(module))
                 name_device(module, self.plan)
-        return module
+
+    def _translate(self, module: Any) -> None:
+        """WebGPU's kernels to WGSL; all kernels of a module for several targets into one executable."""
+        if self.plan.vmvx is not None:
+            same_target(module, self.plan.vmvx)
+        if self.plan.webgpu is not None:
+            self.step("wgsl")
+            self.kernels = translate_executables(module, self.plan.webgpu, self._statistics)
+            self._dump_wgsl()
+        if len(self.plan.targets) > 1:
+            merge_executables(module)
+            self.kernels = merge_kernels(self.kernels)
 
     def step(self, name: str | None) -> None:
         """Say that a step begins (None: that the last one is done)."""
@@ -196,7 +218,7 @@ class Pipeline:
             self.progress(name, behind / sum(_SHARES.values()))
 
     def _prepare(self, module: Any) -> None:
-        """Layouts. With several targets they share the weights, and WebGPU's layouts suit the others too."""
+        """Layouts. Targets in one module share the weights, so that WebGPU's layouts hold for all of them."""
         if self.plan.webgpu is not None:
             schedules.prepare(module, self.plan.webgpu)
             if self.plan.cpu is not None:
@@ -208,6 +230,7 @@ class Pipeline:
         self.step("schedules")
         write_out_powers([module])
         write_out_integer_powers([module])
+        widen_half_functions([module])
         if self.plan.webgpu is None:
             write_out_classes([module])
         else:
@@ -219,7 +242,6 @@ class Pipeline:
             self._statistics = dispatch_statistics(module)
             kernels = [variant for _, variant in variants(module, EXECUTABLE_FORMAT)]
             pick_from_whole(kernels)
-            widen_half_functions(kernels)
             write_out_integers(kernels)
             for kernel in kernels:
                 schedules.annotate(kernel, self.plan.webgpu)
