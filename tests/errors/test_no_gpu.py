@@ -126,6 +126,32 @@ def test_webgpu_is_refused_with_the_reason(machine: str, tmp_path: Path) -> None
     assert "--target" in done.stderr  # how to get a module that runs here
 
 
+EXTRAS = ("wgpu", "iree", "onnx", "flatbuffers", "ml_dtypes", "playwright")
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "adapter"),
+    [
+        ("cpu", "async-internal", "wasm"),
+        ("vmvx", "async-internal", "vmvx"),
+        ("vmvx", "inline-static", "host"),
+        ("cpu", "inline-dynamic", "host"),
+    ],
+)
+def test_a_plain_install_runs_modules(target: str, model: str, adapter: str, tmp_path: Path) -> None:
+    """`pip install webree` brings wasmtime and NumPy, and that is enough."""
+    path = tmp_path / "scale.vmfb"
+    path.write_bytes(webree.compile(MODEL, target=target, execution_model=model))
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    for name in EXTRAS:
+        error = f'raise ModuleNotFoundError("No module named {name!r}", name={name!r})\n'
+        (blocked / f"{name}.py").write_text(error)
+    done = command("no wgpu", ["run", str(path), *CALL], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"scale on {adapter} (")
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_api(machine: str, tmp_path: Path) -> None:
     x = np.random.default_rng().standard_normal(1000).astype("f4")

@@ -88,3 +88,17 @@ def test_the_folder_is_the_systems(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "webree"
+
+
+def test_without_the_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    from webree.errors import CompileError
+
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    path = write_model(tmp_path / "m.onnx", [1.0, 2.0])
+    with pytest.raises(CompileError, match=r'a model must be compiled first.*pip install "webree\[compiler\]"'):
+        module_file(path, dims={})

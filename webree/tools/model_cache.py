@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from webree.api import map_file
-from webree.errors import ModuleError, UsageError
+from webree.errors import CompileError, ModuleError, StatusCode, UsageError
 from webree.module.reader import ModuleFile, read_module
 from webree.tools.progress import Progress
 from webree.tools.site_parts import version
@@ -97,7 +97,7 @@ def cache_folder() -> Path:
 def cache_key(path: Path, target: str, profile: str | None, dims: Mapping[str, int]) -> str:
     """A hash of everything that the module depends on: the model and its weight files, options, versions."""
     hasher = hashlib.sha256()
-    facts = (_CACHE_VERSION, version(), metadata.version("iree-base-compiler"), target, profile)
+    facts = (_CACHE_VERSION, version(), _compiler_version(), target, profile)
     hasher.update(repr((*facts, sorted(dims.items()))).encode())
     for file in (path, *_weight_files(path)):
         hasher.update(f"\0{file.name}\0".encode())
@@ -108,6 +108,17 @@ def cache_key(path: Path, target: str, profile: str | None, dims: Mapping[str, i
         stat = file.stat()
         hasher.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode())
     return hasher.hexdigest()[:24]
+
+
+def _compiler_version() -> str:
+    try:
+        return metadata.version("iree-base-compiler")
+    except metadata.PackageNotFoundError as error:
+        raise CompileError(
+            "a model must be compiled first; that needs the package iree-base-compiler, which is not installed; "
+            'install it with: pip install "webree[compiler]"',
+            status=StatusCode.UNAVAILABLE,
+        ) from error
 
 
 def _weight_files(path: Path) -> Iterable[Path]:
