@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from typing import Any
 
 import js
-from pyodide.code import run_js
 from pyodide.ffi import JsException, create_proxy, to_js
 
 from webree.browser.promises import PromiseWait, fetch
+from webree.browser.scripts import load_scripts
 from webree.browser.values import JsByteSource, from_js, is_js_array, js_bytes, plain, typed_array
 from webree.errors import DeviceError, StatusCode
 from webree.hal.device import AdapterInfo, Counters, Device
@@ -202,20 +201,10 @@ _player_module: Any = None
 
 
 def _player() -> Any:
-    """A promise of the module player.js, loaded with the files it imports from their text in this package.
-
-    Each file becomes a blob's address, which stands in place of its name in the files after it."""
+    """A promise of the module player.js."""
     global _player_module
     if _player_module is None:
-        folder = resources.files(__package__).joinpath("player")
-        addresses: dict[str, str] = {}
-        for name in PLAYER_FILES:
-            text = folder.joinpath(name).read_text(encoding="utf-8")
-            for imported, address in addresses.items():
-                text = text.replace(f'"./{imported}"', f'"{address}"')
-            addresses[name] = js.URL.createObjectURL(js.Blob.new(plain([text]), plain({"type": "text/javascript"})))
-        load = "(urls) => import(urls.at(-1)).finally(() => urls.forEach((url) => URL.revokeObjectURL(url)))"
-        _player_module = run_js(load)(plain(list(addresses.values())))
+        _player_module, _ = load_scripts(__package__ or "", PLAYER_FILES)
     return _player_module
 
 
