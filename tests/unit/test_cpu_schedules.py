@@ -64,7 +64,7 @@ def random() -> np.random.Generator:
     return np.random.default_rng(SEED)
 
 
-def check(graph: Graph, inputs: Inputs, result: str) -> None:
+def check(graph: Graph, inputs: Inputs, result: str, target: str = "cpu") -> None:
     """Compile, run and compare."""
     data = graph.model(inputs, result)
     arrays = {name: graph.random.standard_normal(shape).astype(np.float32) for name, (_, shape) in inputs.items()}
@@ -72,7 +72,7 @@ def check(graph: Graph, inputs: Inputs, result: str) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     (expected,) = session.run(None, arrays)
-    with webree.load(webree.compile(data, target="cpu"), device="cpu") as module:
+    with webree.load(webree.compile(data, target=target), device="cpu") as module:
         found = np.asarray(module.main(*arrays.values()))
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= TOLERANCE * max(1.0, np.abs(expected).max())
@@ -184,6 +184,28 @@ def test_poolings(op: str, channels: int, stride: int, pad: int, random: np.rand
 def test_softmax(rows: tuple[int, ...], random: np.random.Generator) -> None:
     graph = Graph(random)
     check(graph, {"x": (rows, rows)}, graph.add("Softmax", "x", axis=-1))
+
+
+def test_weights_shared_with_another_target(random: np.random.Generator) -> None:
+    """Without panels: 3x3 and 1x1 convolutions, a product, one with transposed weights."""
+    graph = Graph(random)
+    y = graph.add("Conv", "x", graph.weight(16, 3, 3, 3), graph.weight(16), strides=[2, 2])
+    y = graph.add("Conv", graph.add("Relu", y), graph.weight(24, 16, 1, 1))
+    y = graph.add("Relu", graph.add("Conv", y, graph.weight(20, 24, 3, 3), pads=[1] * 4))
+    y = graph.add("MatMul", y, graph.weight(9, 24))
+    y = graph.add("Reshape", y, graph.constant(np.array([-1, 24], np.int64)))
+    y = graph.add("Gemm", y, graph.weight(12, 24), graph.weight(12), transB=1)
+    check(graph, {"x": ((1, 3, 21, 19), (1, 3, 21, 19))}, y, "webgpu,cpu")
+
+
+@pytest.mark.parametrize("target", ["cpu", "webgpu,cpu"])
+@pytest.mark.parametrize(("channels", "filters", "length"), [(16, 24, 30), (5, 10, 13)])
+def test_one_dimensional_convolutions(
+    channels: int, filters: int, length: int, target: str, random: np.random.Generator
+) -> None:
+    graph = Graph(random)
+    y = graph.add("Conv", "x", graph.weight(filters, channels, 5), graph.weight(filters), kernel_shape=[5])
+    check(graph, {"x": ((1, channels, length), (1, channels, length))}, graph.add("Relu", y), target)
 
 
 def test_a_constant_start_is_added(random: np.random.Generator) -> None:
