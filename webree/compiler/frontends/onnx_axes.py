@@ -12,7 +12,7 @@ from typing import Any
 
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "either"]
 
 _CHOICES = 8
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
@@ -65,14 +65,15 @@ def _is_choice(build: Builder, axes: str, choice: tuple[int, ...], rank: int) ->
     kind = build.type_of(axes)
     among = None
     for axis in choice:
-        either = _either(build, axes, axis, rank, kind)
-        among = either if among is None else build.op("Or", among, either)
+        found = either(build, axes, axis, rank, kind)
+        among = found if among is None else build.op("Or", among, found)
     assert among is not None
     wrong = build.op("Cast", build.op("Not", among), to=6)  # int32
     return build.op("Equal", build.reduce("ReduceSum", wrong, [0], 0), build.constant(0, "int32"))
 
 
-def _either(build: Builder, axes: str, axis: int, rank: int, kind: Any) -> str:
+def either(build: Builder, axes: str, axis: int, rank: int, kind: Any) -> str:
+    """Whether axes known at run time only are `axis`, counted from either end."""
     front = build.op("Equal", axes, build.constant(axis, kind))
     return build.op("Or", front, build.op("Equal", axes, build.constant(axis - rank, kind)))
 
@@ -96,7 +97,7 @@ def _cumulative(node: Any, build: Builder) -> str | None:
     ]
     axis_kind = build.type_of(axis)
     scalar = build.reshape(axis, [1] * len(shape))
-    tests = [_either(build, scalar, number, len(shape), axis_kind) for number in range(len(shape) - 1)]
+    tests = [either(build, scalar, number, len(shape), axis_kind) for number in range(len(shape) - 1)]
     return build.choose(tests, values)
 
 

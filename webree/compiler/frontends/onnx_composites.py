@@ -15,7 +15,6 @@ __all__ = ["COMPOSITES", "expand_composites"]
 
 COMPOSITES = frozenset(
     {
-        ("", "AffineGrid"),
         ("", "Attention"),
         ("", "BlackmanWindow"),
         ("", "CausalConvWithState"),
@@ -26,8 +25,6 @@ COMPOSITES = frozenset(
         ("", "MeanVarianceNormalization"),
         ("", "NegativeLogLikelihoodLoss"),
         ("", "QLinearMatMul"),
-        ("", "RMSNormalization"),
-        ("", "RotaryEmbedding"),
         ("", "SoftmaxCrossEntropyLoss"),
         ("", "SwiGLU"),
         ("", "Swish"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from webree.compiler.frontends import onnx_axes, onnx_control, onnx_neural
+from webree.compiler.frontends import onnx_axes, onnx_control, onnx_neural, onnx_spatial
 from webree.compiler.frontends.onnx_builder import Builder
 from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composites
 from webree.compiler.frontends.onnx_folding import fold
@@ -23,26 +23,31 @@ RULES: Mapping[str, Callable[[Any, Builder], str | list[str] | None]] = {
     **onnx_axes.RULES,
     **onnx_control.RULES,
     **onnx_neural.RULES,
+    **onnx_spatial.RULES,
 }
 """Rules by the operator's name, in the standard domain."""
 
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 _ROUNDS = 8
+_COMMON = frozenset({"ConvTranspose", "MatMul"} | {name for name in RULES if name.startswith("Reduce")})
+"""Their rules change rare forms alone: a model with nothing else to do is not folded for them."""
 
 
 def simplify(model: Any, infer_shapes: Callable[[Any], Any]) -> Any:
     """Expand, fold and rewrite until nothing is left to do. `model` may be changed."""
+    expanded = False
     for _ in range(_ROUNDS):
         has_composites = any((node.domain, node.op_type) in COMPOSITES for node in nodes_of(model.graph))
-        has_rules = any(_has_rule(node) for node in model.graph.node)
+        ruled = {node.op_type for node in model.graph.node if _has_rule(node)}
         name_nodes(model.graph)
-        if has_rules:
+        if ruled:
             model = infer_shapes(model)
-            if _rewrite(model):
+            if _rewrite(model, folding=expanded or bool(ruled - _COMMON)):
                 continue
         if not has_composites:
             break
         model = expand_composites(infer_shapes(model))
+        expanded = True
     return model
 
 
@@ -53,11 +58,11 @@ def name_nodes(graph: Any) -> None:
             node.name = f"{node.op_type}_{index}"
 
 
-def _rewrite(model: Any) -> bool:
+def _rewrite(model: Any, *, folding: bool) -> bool:
     """Fold, and apply the rules to the nodes of the main graph. Whether anything changed."""
     graph = model.graph
     build = Builder(graph, opset_of(model))
-    changed = fold(graph, build)
+    changed = folding and fold(graph, build)
     nodes = []
     for node in graph.node:
         result = None
