@@ -3,6 +3,19 @@ fn f32_from_bits(bits: u32) -> f32 {
     return bitcast<f32>(bits);
 }
 
+// Two f16 in a word. SwiftShader's pack2x16float sets a bit too many, in both halves, where one is infinite; numbers
+// from 65520 on round to infinity.
+fn pack_halves(pair: vec2<f32>) -> u32 {
+    let bits = bitcast<vec2<u32>>(pair);
+    let size = bits & vec2<u32>(0x7fffffffu);
+    let special = size >= vec2<u32>(0x477ff000u);
+    let packed = pack2x16float(select(pair, vec2<f32>(0.0), special));
+    let nan = select(vec2<u32>(0u), vec2<u32>(0x200u), size > vec2<u32>(0x7f800000u));
+    let unbounded = ((bits >> vec2<u32>(16u)) & vec2<u32>(0x8000u)) | vec2<u32>(0x7c00u) | nan;
+    let halves = select(vec2<u32>(packed & 0xffffu, packed >> 16u), unbounded, special);
+    return halves.x | (halves.y << 16u);
+}
+
 // WGSL may assume that no NaN occurs, so x != x may fold to false: look at the bits.
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & u32(0x7fffffffu)) > u32(0x7f800000u);
@@ -25,17 +38,17 @@ fn kernel(
 ) {
     let global_invocation_id_x = i32(global_invocation_id.x);
     let x0 = unpack2x16float(u32(binding0[global_invocation_id_x >> 1u]))[global_invocation_id_x & 1];
-    let v0 = unpack2x16float(pack2x16float(vec2<f32>(exp(x0 * 0.5), 0.0))).x;
+    let v0 = unpack2x16float(pack_halves(vec2<f32>(exp(x0 * 0.5), 0.0))).x;
     let v1 = select(tanh_stable(v0), 0.5, v0 == f32_from_bits(0x7f800000u));
     let shift0 = u32(global_invocation_id_x & 1) << 4u;
-    let bits0 = pack2x16float(vec2<f32>(v1, 0.0));
+    let bits0 = pack_halves(vec2<f32>(v1, 0.0));
     atomicAnd(&binding1[global_invocation_id_x >> 1u], ~(65535 << shift0));
     atomicOr(&binding1[global_invocation_id_x >> 1u], i32(bits0 << shift0));
     let x1 = vec4<f32>(unpack2x16float(u32(binding2[global_invocation_id_x].x)), unpack2x16float(u32(binding2[global_invocation_id_x].y)));
-    let v2 = bitcast<vec2<i32>>(vec2<u32>(pack2x16float(x1.xy), pack2x16float(x1.zw)));
+    let v2 = bitcast<vec2<i32>>(vec2<u32>(pack_halves(x1.xy), pack_halves(x1.zw)));
     let words0 = bitcast<vec2<u32>>(v2);
     let v3 = vec4<f32>(unpack2x16float(words0.x), unpack2x16float(words0.y));
     let v4 = x1 + v3;
-    binding2[global_invocation_id_x].x = i32(pack2x16float(v4.xy));
-    binding2[global_invocation_id_x].y = i32(pack2x16float(v4.zw));
+    binding2[global_invocation_id_x].x = i32(pack_halves(v4.xy));
+    binding2[global_invocation_id_x].y = i32(pack_halves(v4.zw));
 }

@@ -42,16 +42,20 @@ def store_halves(emitter: Emitter, op: Op, binding: Binding, view: Scalar | Vect
         index = index if index.is_atom else emitter.let(index, "at")
         place = f"&{binding.name}[{index.text} >> 1u]"
         shift = emitter.let(Expr(f"u32({index.text} & 1) << 4u"), "shift").text
-        bits = emitter.let(Expr(f"pack2x16float(vec2<f32>({value.text}, 0.0))"), "bits").text
+        bits = emitter.let(Expr(f"{_pack(emitter)}(vec2<f32>({value.text}, 0.0))"), "bits").text
         emitter.statement(f"atomicAnd({place}, ~(65535 << {shift}))")
         emitter.statement(f"atomicOr({place}, i32({bits} << {shift}))")
         return
     value = value if value.is_atom else emitter.let(value)
     for (place, lane), pair in zip(_places(emitter, op, binding, view, index), ("xy", "zw"), strict=False):
         pair_of = value.text if view.count == 2 else f"{value.text}.{pair}"
-        packed = f"i32(pack2x16float({pair_of}))"
+        packed = f"i32({_pack(emitter)}({pair_of}))"
         target = f"{binding.name}[{place}]{lane}"
         emitter.statement(f"atomicStore(&{target}, {packed})" if binding.atomic else f"{target} = {packed}")
+
+
+def _pack(emitter: Emitter) -> str:
+    return emitter.helper("pack_halves")
 
 
 def _places(emitter: Emitter, op: Op, binding: Binding, view: Vector, index: Expr) -> list[tuple[str, str]]:
@@ -87,12 +91,12 @@ def _round(emitter: Emitter, op: Op) -> None:
         emitter.define(op.result, call("quantizeToF16", operand))
         return
     if count == 1:
-        packed = f"unpack2x16float(pack2x16float(vec2<f32>({operand.text}, 0.0))).x"
+        packed = f"unpack2x16float({_pack(emitter)}(vec2<f32>({operand.text}, 0.0))).x"
     elif count == 2:
-        packed = f"unpack2x16float(pack2x16float({operand.text}))"
+        packed = f"unpack2x16float({_pack(emitter)}({operand.text}))"
     else:
         operand = operand if operand.is_atom else emitter.let(operand)
-        pairs = ", ".join(f"unpack2x16float(pack2x16float({operand.text}.{pair}))" for pair in ("xy", "zw"))
+        pairs = ", ".join(f"unpack2x16float({_pack(emitter)}({operand.text}.{pair}))" for pair in ("xy", "zw"))
         packed = f"vec4<f32>({pairs})"
     emitter.define(op.result, Expr(packed))
 
@@ -118,7 +122,7 @@ def _to_words(emitter: Emitter, op: Op) -> None:
         raise unsupported(op, f"bits of {count} f16 as {target}")
     value = emitter.atom(op.operands[0])
     pairs = [value.text] if count == 2 else [f"{value.text}.xy", f"{value.text}.zw"]
-    packed = ", ".join(f"pack2x16float({pair})" for pair in pairs)
+    packed = ", ".join(f"{_pack(emitter)}({pair})" for pair in pairs)
     words = packed if count == 2 else f"vec2<u32>({packed})"
     emitter.define(op.result, Expr(f"bitcast<{wgsl_type(target)}>({words})"))
 
