@@ -89,6 +89,7 @@ def test_memory_stays_level_over_200_calls(cpu_session: BrowserSession) -> None:
                 counters = module.device.counters
                 lengths += [(module.device._engine.memory_bytes, counters.in_use_bytes)]
         module.close()
+        del module
         [lengths[0][0], lengths[1][0], lengths[0][1], lengths[1][1]]
         """,
         data=webree.compile(DYNAMIC.encode(), target="cpu"),
@@ -174,3 +175,39 @@ def test_devices_that_nobody_uses_end_their_threads(session: BrowserSession) -> 
             break
         session.page.wait_for_timeout(100)
     assert len(session.page.workers) <= before
+
+
+def test_after_a_worker_died_the_module_is_loaded_again(cpu_session: BrowserSession) -> None:
+    """The call in flight and every later one say so; a new load gets a new device."""
+    first, second, works = cpu_session.run(
+        """
+        import js
+        import webree
+
+        async def error_of(awaitable):
+            try:
+                await awaitable
+            except webree.errors.DeviceError as error:
+                return str(error)
+            return "no error"
+
+        inputs = [js.Float32Array.new(6).fill(2), js.Int32Array.new(6).fill(3)]
+        module = await webree.load_async(data, device="cpu")
+        await module.main_async(*inputs)
+        module.device._engine._engine.fail(None, "out of luck")
+        first = await error_of(module.main_async(*inputs))
+        second = await error_of(module.main_async(*inputs))
+        module.close()
+        again = await webree.load_async(data, device="cpu")
+        y, m = await again.main_async(*inputs)
+        again.close()
+        works = [y.tolist()[0][0], m.tolist()[1][2]]
+        del module, again, y, m
+        [first, second, works]
+        """,
+        data=webree.compile(MIXED.encode(), target="cpu"),
+    )
+    for message in (first, second):
+        assert "a worker of the CPU device died: out of luck" in message
+        assert "load the module again" in message
+    assert works == [4, 9]
