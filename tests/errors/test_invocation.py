@@ -115,7 +115,7 @@ def test_a_module_for_another_gpu_api() -> None:
 
 def test_a_module_without_gpu_code() -> None:
     data = stock_module("--iree-hal-target-backends=vmvx", "--iree-execution-model=inline-dynamic")
-    with pytest.raises(ModuleError, match=r"the module calls hal_inline, hal_loader, .* webree compile MODEL"):
+    with pytest.raises(DeviceError, match=r"compiled inline: .* on device 'cpu', not on 'webgpu'\. .* --target webgpu"):
         webree.load(data, device=HostDevice())
 
 

@@ -105,3 +105,22 @@ def test_strings_are_refused_by_name() -> None:
     with pytest.raises(CompileError, match="element types that webree cannot compile: STRING") as caught:
         onnx_backend.prepare(model)
     assert caught.value.unsupported
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_determinants(size: int) -> None:
+    """Pivots that are zero included; reference: LAPACK in f64."""
+    seed = np.random.SeedSequence().entropy
+    matrices = np.random.default_rng(seed).standard_normal((7, size, size)).astype(np.float32)
+    matrices[0, 0, 0] = 0
+    node = helper.make_node("Det", ["x"], ["y"])
+    (found,) = onnx_backend.run_node(node, [matrices])
+    np.testing.assert_allclose(
+        found, np.linalg.det(matrices.astype(np.float64)), atol=1e-4, rtol=1e-4, err_msg=f"{seed}"
+    )
+
+
+def test_determinants_of_large_matrices_are_refused() -> None:
+    node = helper.make_node("Det", ["x"], ["y"])
+    with pytest.raises(CompileError, match=r"Det is compiled for matrices of at most 5 rows.*\[6, 6\]"):
+        onnx_backend.run_node(node, [np.zeros((6, 6), np.float32)])

@@ -5,16 +5,19 @@ Enters: a node. Leaves: the same computation in forms that it has: explicit padd
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
 from webree.compiler.frontends.onnx_axes import either
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
+from webree.errors import CompileError
 
 __all__ = ["RULES"]
 
 _TRANSFORM_LENGTH = 2048
+_DETERMINANT_SIZE = 5
 
 
 def _matmul(node: Any, build: Builder) -> str | None:
@@ -207,6 +210,39 @@ def _compress(node: Any, build: Builder) -> str | None:
     return build.op("Gather", source, positions, axis=axis)
 
 
+def _determinant(node: Any, build: Builder) -> str:
+    """Laplace's expansion along the rows, each minor once; the importer's elimination has no pivots: NaN."""
+    source = node.input[0]
+    shape = build.shape_of(source)
+    size = shape[-1] if shape else None
+    if size is None or not 0 < size <= _DETERMINANT_SIZE:
+        raise CompileError(
+            f"node {node.name!r}: Det is compiled for matrices of at most {_DETERMINANT_SIZE} rows, whose number is "
+            f"known; found the shape {shape}",
+            op="onnx.Det",
+            location=node.name,
+            unsupported=True,
+        )
+    rows = [build.slice(source, -2, row, row + 1) for row in range(size)]
+    # Determinants of the last rows, by the columns that they use.
+    minors: dict[tuple[int, ...], str] = {
+        (column,): build.slice(rows[-1], -1, column, column + 1) for column in range(size)
+    }
+    for count in range(2, size + 1):
+        entries = [build.slice(rows[size - count], -1, column, column + 1) for column in range(size)]
+        larger = {}
+        for columns in itertools.combinations(range(size), count):
+            total = ""
+            for position, column in enumerate(columns):
+                minor = minors[columns[:position] + columns[position + 1 :]]
+                term = build.op("Mul", entries[column], minor)
+                total = build.op("Sub" if position % 2 else "Add", total, term) if total else term
+            larger[columns] = total
+        minors = larger
+    determinant = minors[tuple(range(size))]
+    return build.op("Squeeze", determinant, build.constant([-2, -1], "int64"))
+
+
 def _bit_cast(node: Any, build: Builder) -> str | None:
     """Between integers of one width the value modulo its range is the same bits."""
     from onnx import helper
@@ -224,6 +260,7 @@ RULES: dict[str, Callable[[Any, Builder], str | list[str] | None]] = {
     "Compress": _compress,
     "ConvTranspose": _conv_transpose,
     "DFT": _dft,
+    "Det": _determinant,
     "LpPool": _lp_pool,
     "MatMul": _matmul,
 }
