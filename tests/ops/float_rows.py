@@ -9,6 +9,7 @@ periods. References are computed in 80-bit floats, or in f64 where that is exact
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ _LOOSE_PAIRS: dict[str, Callable[..., Array]] = {
 _ZERO_PAIRS: dict[str, Callable[..., Array]] = {"arith.maximumf": _maximum, "arith.minimumf": _minimum}
 
 _UNIT = 1e-6
+# WGSL bounds the absolute error of sine and cosine, and so of the tangent: their domains keep clear of zero, around
+# which the edges' absolute tolerance holds.
 _FUNCTIONS: dict[str, _Function] = {
     "arith.divf": _Function(np.divide, ((-100, 100), (0.1, 30)), 2.5),
     "math.sqrt": _Function(np.sqrt, ((0, 1000),), 3),
@@ -93,7 +96,7 @@ _FUNCTIONS: dict[str, _Function] = {
     "math.log1p": _Function(np.log1p, ((0.1, 100),), 16, absolute=_UNIT),
     "math.sin": _Function(np.sin, ((0.1, 3),), 256, absolute=_UNIT, huge=False),
     "math.cos": _Function(np.cos, ((-1.5, 1.5),), 256, absolute=_UNIT, huge=False),
-    "math.tan": _Function(np.tan, ((-1.2, 1.2),), 256, absolute=_UNIT, huge=False),
+    "math.tan": _Function(np.tan, ((0.1, 1.2),), 256, absolute=_UNIT, huge=False),
     "math.asin": _Function(np.arcsin, ((-0.95, 0.95),), 4096, absolute=_UNIT),
     "math.acos": _Function(np.arccos, ((-0.95, 0.95),), 4096, absolute=_UNIT),
     "math.atan": _Function(np.arctan, ((-20, 20),), 64, absolute=_UNIT),
@@ -207,7 +210,8 @@ def _comparisons(kind: str) -> list[Case]:
 
 def _zeros(kind: str) -> Inputs:
     def make(random: np.random.Generator) -> list[Array]:
-        return [(random.choice([0.0, -0.0], 16)).astype(numpy_type(kind)) for _ in range(2)]
+        pairs = np.array(list(itertools.product([0.0, -0.0], repeat=2)) * 4)  # all four, several times
+        return [column.astype(numpy_type(kind)) for column in random.permutation(pairs).T]
 
     return make
 
