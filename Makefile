@@ -14,26 +14,26 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install all that the demo and the tests need, and no more
-	$(SETUP) python adapter chromium node
+	$(SETUP) python frameworks adapter chromium node
 
 demo: ## name the types of files with Magika's model, natively and in headless Chromium, and compare
 	$(SETUP) python 'adapter?' 'chromium?' 'node?'
 	@$(VENV)/python demos/magika/demo.py
 
 test: ## run all tests: without a GPU, natively on WebGPU, in the browser (what this machine lacks is said, and skipped)
-	$(SETUP) python 'adapter?' 'chromium?' 'node?'
+	$(SETUP) python frameworks 'adapter?' 'chromium?' 'node?'
 	@$(VENV)/python scripts/run_tests.py
 
 test-unit: ## run the tests that need no GPU driver and no browser
-	$(SETUP) python
+	$(SETUP) python frameworks
 	@$(VENV)/python scripts/run_tests.py no-device
 
 test-native: ## run the tests that need a Vulkan adapter
-	$(SETUP) python adapter chromium
+	$(SETUP) python frameworks adapter chromium
 	@$(VENV)/python scripts/run_tests.py native
 
 test-browser: ## run the tests in headless Chromium
-	$(SETUP) python adapter chromium node
+	$(SETUP) python frameworks adapter chromium node
 	@$(VENV)/python scripts/run_tests.py browser
 
 lint: ## check format, lint and types

@@ -27,7 +27,11 @@ NODE_MODULES = ROOT / "node_modules"
 LOG = ROOT / "build" / "setup.log"
 
 MINIMUM_PYTHON = (3, 11)
-EXTRAS = {"python": "native,compiler,tools,test", "lint": "dev"}
+EXTRAS = {
+    "python": "native,compiler,tools,test",
+    "frameworks": "native,compiler,tools,test,frameworks",
+    "lint": "dev",
+}
 VULKAN_PACKAGES = ("libvulkan1", "mesa-vulkan-drivers")
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")  # those that browser_session.py finds
 DRIVER_FOLDERS = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
@@ -236,6 +240,7 @@ WITHOUT = {
 # need: (what is said, folder of the stamp, key, action). In this order, as later ones use earlier ones.
 NEEDS = {
     "python": ("Python packages into .venv (about 1 GB on disk)", VENV, python_key, install_python),
+    "frameworks": ("PyTorch and JAX into .venv, which some models come from", VENV, python_key, install_python),
     "lint": ("ruff and mypy into .venv", VENV, python_key, install_python),
     "adapter": ("a Vulkan adapter", VENV, adapter_key, install_adapter),
     "chromium": ("Chromium", None, chromium_key, install_chromium),
