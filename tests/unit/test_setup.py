@@ -89,7 +89,7 @@ def test_without_root_the_packages_are_named(setup: ModuleType, monkeypatch: pyt
 
 def test_unknown_needs_are_listed(setup: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert setup.main(["python", "coffee"]) == 2
-    assert "python, lint, adapter, chromium, node, peers" in capsys.readouterr().out
+    assert "python, frameworks, lint, adapter, chromium, node, peers" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
