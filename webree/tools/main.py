@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "compile": "compile a model to a module",
     "run": "call a function of a module on a device",
     "benchmark": "time a function of a module",
+    "check": "run the functions of a test module, whose expectations pass or fail",
     "dump": "show what is inside a module",
     "devices": "list adapters, their limits and features",
     "bundle": "write a static web site that runs a module",
