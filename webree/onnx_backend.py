@@ -51,7 +51,8 @@ class BackendRep:
             inputs = [inputs[name] for name in self._inputs]
         elif isinstance(inputs, numpy.ndarray):
             inputs = [inputs]
-        results = self.module.main(*inputs)
+        taken = [parameter.type for parameter in self.module.main.signature.inputs]
+        results = self.module.main(*(_as_taken(value, kind) for value, kind in zip(inputs, taken, strict=True)))
         if len(self._outputs) == 1:
             results = (results,)
         return tuple(numpy.asarray(value, kind) for value, kind in zip(results, self._outputs, strict=True))
@@ -69,6 +70,9 @@ def is_compatible(model: Any, device: str = "CPU", **_: Any) -> bool:
 
 def prepare(model: Any, device: str = "CPU", **options: Any) -> BackendRep:
     """Compile and load a model. `options` go to `webree.compile`, but for those that ONNX's tests add.
+
+    A device without 64-bit floats computes them as 32-bit floats, of which a `CompileWarning` tells; inputs and outputs
+    keep the types that the model states, and are converted here.
 
     Raises `CompileError`, `DeviceError`, and `UsageError` for a device that there is not."""
     import onnx
@@ -119,6 +123,15 @@ def run_node(
     if outputs_info is None:
         model = shape_inference.infer_shapes(model, strict_mode=True)
     return run_model(model, list(arrays.values()), device, **options)
+
+
+def _as_taken(value: Any, kind: Any) -> Any:
+    """A 64-bit float as the 32-bit one that the module takes in its place."""
+    import numpy
+
+    if isinstance(value, numpy.ndarray) and value.dtype == numpy.float64 and str(kind).endswith("f32"):
+        return value.astype(numpy.float32)
+    return value
 
 
 def _value_info(name: str, kind: Any, shape: Sequence[int]) -> Any:

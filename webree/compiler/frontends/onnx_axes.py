@@ -27,13 +27,15 @@ def _reduce(node: Any, build: Builder) -> str | None:
         return None
     shape, result = build.static_shape_of(source), build.static_shape_of(node.output[0])
     count = build.static_shape_of(axes)
-    if shape is None or result is None or count is None:
+    if shape is None or count is None:
         return None
     attributes = attributes_of(node)
     keepdims = attributes.get("keepdims", 1)
     if count[0] == 0:
         everything = [] if attributes.get("noop_with_empty_axes", 0) else list(range(len(shape)))
         return _reduction(build, node.op_type, source, everything, keepdims)
+    if result is None:
+        return None
     choices = [
         choice for choice in combinations(range(len(shape)), count[0]) if _reduced(shape, choice, keepdims) == result
     ]

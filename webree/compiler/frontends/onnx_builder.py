@@ -24,6 +24,25 @@ def attributes_of(node: Any) -> dict[str, Any]:
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
 
 
+def _constant_value(attribute: Any) -> Any:
+    """What a `Constant` node holds, or None for texts and sparse tensors."""
+    import numpy
+    from onnx import numpy_helper
+
+    match attribute.name:
+        case "value":
+            return numpy_helper.to_array(attribute.t)
+        case "value_int":
+            return numpy.array(attribute.i, numpy.int64)
+        case "value_ints":
+            return numpy.array(attribute.ints, numpy.int64)
+        case "value_float":
+            return numpy.array(attribute.f, numpy.float32)
+        case "value_floats":
+            return numpy.array(attribute.floats, numpy.float32)
+    return None
+
+
 class Builder:
     """Makes nodes for one graph.
 
@@ -46,8 +65,8 @@ class Builder:
         for tensor in graph.initializer:
             self._constants[tensor.name] = numpy_helper.to_array(tensor)
         for node in graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self._constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+            if node.op_type == "Constant" and (value := _constant_value(node.attribute[0])) is not None:
+                self._constants[node.output[0]] = value
 
     def begin(self, node: Any) -> None:
         """The nodes made from now on stand for `node`, and are named after it."""

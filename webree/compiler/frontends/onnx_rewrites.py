@@ -29,25 +29,19 @@ RULES: Mapping[str, Callable[[Any, Builder], str | list[str] | None]] = {
 
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 _ROUNDS = 8
-_COMMON = frozenset({"ConvTranspose", "MatMul"} | {name for name in RULES if name.startswith("Reduce")})
-"""Their rules change rare forms alone: a model with nothing else to do is not folded for them."""
 
 
 def simplify(model: Any, infer_shapes: Callable[[Any], Any]) -> Any:
     """Expand, fold and rewrite until nothing is left to do. `model` may be changed."""
-    expanded = False
     for _ in range(_ROUNDS):
         has_composites = any((node.domain, node.op_type) in COMPOSITES for node in nodes_of(model.graph))
-        ruled = {node.op_type for node in model.graph.node if _has_rule(node)}
         name_nodes(model.graph)
-        if ruled:
-            model = infer_shapes(model)
-            if _rewrite(model, folding=expanded or bool(ruled - _COMMON)):
-                continue
+        model = infer_shapes(model)
+        if _rewrite(model):
+            continue
         if not has_composites:
             break
         model = expand_composites(infer_shapes(model))
-        expanded = True
     return model
 
 
@@ -58,11 +52,11 @@ def name_nodes(graph: Any) -> None:
             node.name = f"{node.op_type}_{index}"
 
 
-def _rewrite(model: Any, *, folding: bool) -> bool:
+def _rewrite(model: Any) -> bool:
     """Fold, and apply the rules to the nodes of the main graph. Whether anything changed."""
     graph = model.graph
     build = Builder(graph, opset_of(model))
-    changed = folding and fold(graph, build)
+    changed = fold(graph, build)
     nodes = []
     for node in graph.node:
         result = None
