@@ -3,7 +3,8 @@
 Enters: the module after `global-optimization`, where constant expressions are evaluated. Leaves: the same module with
 every tensor constant of more than a few elements in a global of its own. Left as they are, constants of up to 256
 bytes (a convolution's bias, most often) are copied into each kernel: WGSL then holds them as arrays in every
-invocation's private memory, and kernels that differ in nothing else cannot be shared. The scheduler packs all these
+invocation's private memory, and kernels that differ in nothing else cannot be shared; vectors of 64-bit integers among
+them cannot be lowered to pairs of words at all. The scheduler packs all these
 globals into one buffer that is uploaded once.
 """
 
@@ -65,7 +66,7 @@ def _is_large(op: Any) -> bool:
     value = op.attributes["value"]
     if not isinstance(kind, ir.RankedTensorType) or (isinstance(value, ir.DenseElementsAttr) and value.is_splat):
         return False
-    return bool(math.prod(kind.shape) > _KEPT_ELEMENTS)
+    return bool(math.prod(kind.shape) > (1 if str(kind.element_type) == "i64" else _KEPT_ELEMENTS))
 
 
 def _walk(op: Any) -> Iterator[Any]:
