@@ -135,7 +135,7 @@ def _declaration(text: str, values: Sequence[bool]) -> str:
 
 
 def _to_unsigned(tensor: str) -> str:
-    return re.sub(r"i(\d+)>\Z", r"ui\1>", tensor)
+    return re.sub(r"(?<=[x<])i(\d+)>\Z", r"ui\1>", tensor)  # not what is unsigned already
 
 
 def _items(attribute: Any) -> list[tuple[str, Any]]:
