@@ -34,7 +34,7 @@ def _shape_of_whole(load: Any) -> list[int] | None:
     from iree.compiler import ir
 
     text = str(load.operands[0].type).rpartition("tensor<")[2].rstrip(">")
-    *extents, _ = text.split("x")
+    extents = text.partition("complex<")[0].split("x")[:-1]
     part = load.results[0].type
     if len(load.operands) != 1 or "?" in extents or not ir.RankedTensorType(part).has_static_shape:
         return None
