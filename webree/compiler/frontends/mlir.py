@@ -2,11 +2,12 @@
 
 Enters: a file of the `mlir` format. Leaves: the parsed and verified module; the compiler sees by its dialects which
 input conversion it needs. Anything that is not a program to compile (no public function, a dialect that the compiler
-does not know) is refused here.
+does not know) is refused here. TOSA text of earlier MLIR versions, which wrote attributes in braces, is read as well.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,11 @@ from webree.compiler.session import Session
 from webree.errors import CompileError, UsageError
 
 __all__ = ["import_model"]
+
+_TOSA_WITH_BRACES = re.compile(
+    rb"(?<![\"\w])tosa\.(\w+)\s+((?:%[\w#.$-]+\s*,\s*)*%[\w#.$-]+)\s*\{([^{}]*)\}(\s*:\s*\()"
+)
+"""`tosa.clamp %x {min_val = 0.0 : f32} : (`; the form that any version reads is `"tosa.clamp"(%x) <{…}> : (`."""
 
 _FUNCTIONS = ("func.func", "util.func", "ml_program.func")
 
@@ -26,12 +32,26 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
             f"{source.label}: dimensions can be bound by name in ONNX models only (given: {', '.join(sorted(dims))}); "
             "in MLIR, write the sizes into the types"
         )
-    module = session.parse(source.read(), source.label)
+    module = _parse(session, source.read(), source.label)
     if not any(op.name in _FUNCTIONS and _is_public(op) for op in _children(module)):
         raise CompileError(
             f"{source.label} has no public function, so there is nothing to compile", location=source.label
         )
     return ImportedModel(module)
+
+
+def _parse(session: Session, data: bytes, label: str) -> Any:
+    try:
+        return session.parse(data, label)
+    except CompileError:
+        rewritten = _TOSA_WITH_BRACES.sub(rb'"tosa.\1"(\2) <{\3}>\4', data)
+        if rewritten == data or data.startswith(b"ML\xefR"):
+            raise
+        try:
+            return session.parse(rewritten, label)
+        except CompileError:
+            pass  # the first error has the columns of the file
+        raise
 
 
 def _is_public(op: Any) -> bool:
