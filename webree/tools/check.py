@@ -51,6 +51,7 @@ examples:
   webree check file.mlir --device browser --json
 """
 
+_EXPECTS_NOTHING = "the module expects nothing: it uses no operation of the check dialect"
 PASSED, FAILED, REFUSED, ERROR, SKIPPED = RESULTS = ("passed", "failed", "refused", "error", "skipped")
 
 
@@ -158,7 +159,9 @@ class Checker:
                 yield Outcome(label, name, SKIPPED, why=f"takes arguments: {signatures[name]}")
         if not any(item.module == "check" for item in open_module(module).imports):
             for name in checks:
-                yield Outcome(label, name, ERROR, "run", "the module expects nothing: it uses no op of the check dialect")
+                yield Outcome(
+                    label, name, ERROR, "run", "the module expects nothing: it uses no op of the check dialect"
+                )
             return
         if not checks:
             return

@@ -14,11 +14,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import IO, Any
 
 from webree.errors import CompileError, UsageError, WebreeError
 
@@ -45,7 +46,9 @@ class Compiler:
     def __enter__(self) -> Compiler:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop()
         self._log.close()
 
@@ -92,10 +95,8 @@ class Compiler:
         )
         return self._process
 
-    def _answer(self, stream: TextIO) -> str:
+    def _answer(self, stream: IO[str]) -> str:
         """The next line, or "" if there is none in time."""
-        import threading
-
         assert self._process is not None
         process = self._process
         timer = threading.Timer(self._seconds, process.kill)

@@ -85,9 +85,13 @@ def _compare(
     if left.shape != right.shape or left.element_type != right.element_type:
         raise _failed(f"expected tensors of one type, found {_type(left)} and {_type(right)}")
     left_elements, right_elements = yield from _elements(device, left, right)
-    for position, (a, b) in enumerate(zip(left_elements, right_elements, strict=True)):
-        if not close(a, b):
-            raise _failed(f"expected {what}, found {a} and {b} at {_index(position, left.shape)} of {_type(left)}")
+    pairs = enumerate(zip(left_elements, right_elements, strict=True))
+    different = [(position, a, b) for position, (a, b) in pairs if not close(a, b)]
+    if different:
+        position, a, b = different[0]
+        place = f"{_index(position, left.shape)} of {_type(left)}"
+        count = f" ({len(different)} of {len(left_elements)} elements differ)" if len(left_elements) > 1 else ""
+        raise _failed(f"expected {what}, found {a} and {b} at {place}{count}")
 
 
 def _elements(device: Device, *views: BufferView) -> Suspendable[list[list[Any]]]:
