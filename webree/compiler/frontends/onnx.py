@@ -14,6 +14,7 @@ from typing import Any
 
 from webree.compiler.frontends import ImportedModel, ModelSource, Signature
 from webree.compiler.frontends.onnx_graph import node_label, one_line, opset_of
+from webree.compiler.frontends.onnx_inline import lower_inline
 from webree.compiler.frontends.onnx_prepare import prepare
 from webree.compiler.frontends.onnx_unsupported import explain_unsupported
 from webree.compiler.session import Session
@@ -68,7 +69,7 @@ def _build(session: Session, model: Any, weights: dict[str, Any], label: str, en
     from iree.compiler.extras import onnx_importer
 
     context = session.context
-    for dialect in ("builtin", "func", "torch"):
+    for dialect in ("builtin", "func", "torch", "torch_c", "arith", "scf", "tensor"):
         context.dialects[dialect]  # loads it: operations made before would stay opaque
     info = onnx_importer.ModelInfo(model)
     graph = info.main_graph
@@ -89,6 +90,8 @@ def _build(session: Session, model: Any, weights: dict[str, Any], label: str, en
                 importer.import_node(node)
             with ir.InsertionPoint(importer._b), ir.Location.unknown(context):
                 func.ReturnOp([importer._nv_map[item.name] for item in graph.graph_proto.output])
+            where = label
+            lower_inline(module)
     except Exception as error:  # the importer raises whatever its innards do
         raise CompileError(f"{where} cannot be imported: {one_line(error)}", location=where) from error
     function = next(op.operation for op in module.regions[0].blocks[0] if op.operation.name == "func.func")

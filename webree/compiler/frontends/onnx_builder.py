@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from webree.compiler.frontends.onnx_graph import value_infos_of
+from webree.compiler.frontends.onnx_inline import DOMAIN, PROGRAM
 
 __all__ = ["Builder", "Shape", "attributes_of"]
 
@@ -50,18 +51,22 @@ class Builder:
         opset: version of the standard operators.
         nodes: those made since `begin`.
         initializers: constants made since the start.
+        value_infos: types of values that ONNX's shape inference cannot know.
     """
 
-    def __init__(self, graph: Any, opset: int) -> None:
+    def __init__(self, graph: Any, opset: int, outer: Builder | None = None) -> None:
+        """`outer`: of the graph around this one."""
         from onnx import numpy_helper
 
         self.opset = opset
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
+        self.value_infos: list[Any] = []
         self._prefix = self._name = ""
         self._count = 0
-        self._types = {item.name: item.type.tensor_type for item in value_infos_of(graph)}
-        self._constants: dict[str, Any] = {}
+        self._types = dict(outer._types) if outer is not None else {}
+        self._types |= {item.name: item.type.tensor_type for item in value_infos_of(graph)}
+        self._constants: dict[str, Any] = dict(outer._constants) if outer is not None else {}
         for tensor in graph.initializer:
             self._constants[tensor.name] = numpy_helper.to_array(tensor)
         for node in graph.node:
@@ -118,6 +123,16 @@ class Builder:
         name = f"{self._name}/{op_type}_{self._count}"
         self._count += 1
         self.nodes.append(helper.make_node(op_type, list(inputs), made, name=name, **attributes))
+        return made
+
+    def program(self, text: str, inputs: Sequence[str], kind: Any, shape: Sequence[int | None]) -> str:
+        """The result of an MLIR function over builtin tensors, of this NumPy type and these sizes."""
+        from onnx import helper
+
+        made = self.op(PROGRAM, *inputs, domain=DOMAIN, program=text)
+        info = helper.make_tensor_value_info(made, helper.np_dtype_to_tensor_dtype(kind), shape)
+        self.value_infos.append(info)
+        self._types[made] = info.type.tensor_type
         return made
 
     def constant(self, value: Any, kind: Any = None) -> str:

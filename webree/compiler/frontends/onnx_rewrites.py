@@ -16,6 +16,7 @@ from webree.compiler.frontends.onnx_builder import Builder
 from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composites
 from webree.compiler.frontends.onnx_folding import fold
 from webree.compiler.frontends.onnx_graph import nodes_of, opset_of
+from webree.compiler.frontends.onnx_inline import DOMAIN
 
 __all__ = ["RULES", "name_nodes", "simplify"]
 
@@ -53,9 +54,15 @@ def name_nodes(graph: Any) -> None:
 
 
 def _rewrite(model: Any) -> bool:
-    """Fold, and apply the rules to the nodes of the main graph. Whether anything changed."""
-    graph = model.graph
-    build = Builder(graph, opset_of(model))
+    """Fold, and apply the rules to the nodes of the main graph and of those within. Whether anything changed."""
+    changed = _rewrite_graph(model.graph, Builder(model.graph, opset_of(model)))
+    if changed and not any(item.domain == DOMAIN for item in model.opset_import):
+        item = model.opset_import.add()
+        item.domain, item.version = DOMAIN, 1
+    return changed
+
+
+def _rewrite_graph(graph: Any, build: Builder) -> bool:
     changed = fold(graph, build)
     nodes = []
     for node in graph.node:
@@ -64,6 +71,9 @@ def _rewrite(model: Any) -> bool:
             build.begin(node)
             result = RULES[node.op_type](node, build)
         if result is None:
+            for part in node.attribute:
+                if part.HasField("g"):
+                    changed |= _rewrite_graph(part.g, Builder(part.g, build.opset, build))
             nodes.append(node)
             continue
         changed = True
@@ -75,6 +85,7 @@ def _rewrite(model: Any) -> bool:
     used = {name for node in nodes_of(graph) for name in node.input}
     used |= {item.name for node in nodes_of(graph) for part in node.attribute for item in part.g.output}
     graph.initializer.extend(tensor for tensor in build.initializers if tensor.name in used)
+    graph.value_info.extend(build.value_infos)
     return changed
 
 
