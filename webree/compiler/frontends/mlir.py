@@ -18,7 +18,7 @@ from webree.errors import CompileError, UsageError
 __all__ = ["import_model"]
 
 _TOSA_WITH_BRACES = re.compile(
-    rb"(?<![\"\w])tosa\.(\w+)\s+((?:%[\w#.$-]+\s*,\s*)*%[\w#.$-]+)\s*\{([^{}]*)\}(\s*:\s*\()"
+    rb"(?<![\"\w])tosa\.(\w+)\s+((?:%[\w#.$-]+\s*,?\s*)*)\{([^{}]*)\}(\s*:\s*\()"
 )
 """`tosa.clamp %x {min_val = 0.0 : f32} : (`; the form that any version reads is `"tosa.clamp"(%x) <{…}> : (`."""
 
