@@ -137,6 +137,20 @@ def _download(url: str) -> bytes:
     return data
 
 
+def _fetch_parameters(parameters: Any) -> Suspendable[Any]:
+    """The same with files that are only to be had by waiting opened: those that a page names by URL."""
+    if isinstance(parameters, dict):
+        fetched = {}
+        for scope, item in parameters.items():
+            fetched[scope] = yield from _fetch_parameters(item)
+        return fetched
+    if not IN_BROWSER or not isinstance(parameters, (str, os.PathLike)):
+        return parameters
+    from webree.parameters.archive import open_archive
+
+    return open_archive(*(yield from _open_source(parameters, None)))
+
+
 # --- From bytes to a module ---------------------------------------------------------------------------------------
 
 
@@ -163,7 +177,8 @@ def _load(
         verified = verify(file)
         needs = find_needs(verified)
         chosen = yield from choose_for(needs, device)
-        context = yield from instantiate(verified, needs, chosen.device, parameters)
+        weights = yield from _fetch_parameters(parameters)
+        context = yield from instantiate(verified, needs, chosen.device, weights)
     except ModuleError as error:
         if not name:
             raise

@@ -6,6 +6,7 @@ one phase. Everything runs in this process, on the compiler in the wheel iree-ba
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 from webree.compiler.demotion import CompileWarning
 from webree.compiler.frontends import import_model, open_source
+from webree.compiler.parameters import ParameterFile
 from webree.compiler.pipeline import Pipeline, check_phase, module_text
 from webree.compiler.plan import make_plan
 from webree.compiler.session import Session
@@ -30,6 +32,7 @@ def compile(
     execution_model: str = "async-internal",
     profile: str | None = None,
     dims: Mapping[str, int] | None = None,
+    parameters: str | os.PathLike[str] | None = None,
     entry_name: str = "main",
     compile_to: str | None = None,
     dump_phases: str | os.PathLike[str] | None = None,
@@ -51,6 +54,8 @@ def compile(
             default limits, works everywhere) or `webgpu-software` (same limits, kernels shaped for adapters that
             compute on the CPU); for `vmvx`: `vmvx` or `vmvx-microkernels`. None: the first of each target.
         dims: sizes for symbolic dimensions of an ONNX model, by name; the others stay dynamic.
+        parameters: a file ending in `.safetensors` or `.irpa` that gets the weights of 256 bytes and more, instead of
+            the module; load with `parameters={"model": FILE}`. It is written whole, once all else has succeeded.
         entry_name: name of an ONNX model's function. MLIR functions keep their names.
         compile_to: stop after this phase (see `webree.compiler.plan.PHASES`) and return its MLIR text, encoded.
         dump_phases: folder that gets every phase as `NN-phase.mlir`, large constants left out.
@@ -77,8 +82,15 @@ def compile(
     for option, folder, name in (("dump_wgsl", dump_wgsl, "webgpu"), ("dump_wasm", dump_wasm, "cpu")):
         if folder is not None and name not in plan.targets:
             raise UsageError(f"{option} is for the target {name}, and the target is {', '.join(plan.targets)}")
+    if parameters is not None and plan.is_inline:
+        raise UsageError(
+            f"programs of the execution model {execution_model!r} cannot load parameters; leave the weights in the "
+            "module, or compile with async-internal"
+        )
     model = open_source(Path(source) if isinstance(source, os.PathLike) else source)
-    with Session(plan.session_flags(flags)) as session:
+    with contextlib.ExitStack() as stack:
+        session = stack.enter_context(Session(plan.session_flags(flags)))
+        weights = None if parameters is None else stack.enter_context(ParameterFile(Path(parameters)))
         pipeline = Pipeline(
             session,
             plan,
@@ -86,6 +98,7 @@ def compile(
             dump_phases=None if dump_phases is None else Path(dump_phases),
             dump_wgsl=None if dump_wgsl is None else Path(dump_wgsl),
             dump_wasm=None if dump_wasm is None else Path(dump_wasm),
+            parameters=weights,
         )
         pipeline.step("import")
         imported = import_model(session, model, input_format, dims=dims or {}, entry_name=entry_name)
@@ -93,6 +106,8 @@ def compile(
             data = module_text(pipeline.lower_to(imported, compile_to)).encode()
         else:
             data = pipeline.compile(imported)
+            if weights is not None and (message := weights.commit()) is not None:
+                pipeline.warnings.append(message)
     for message in pipeline.warnings:
         warnings.warn(f"{model.label}: {message}", CompileWarning, stacklevel=2)
     return data

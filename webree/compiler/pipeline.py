@@ -42,6 +42,7 @@ from webree.compiler.inline import check_parameters, keep_constants
 from webree.compiler.integers import write_out_integer_powers, write_out_integers
 from webree.compiler.merge import merge_executables
 from webree.compiler.microkernels import loops_where_needed, same_target
+from webree.compiler.parameters import ParameterFile, WeightNames
 from webree.compiler.plan import PHASES, Plan
 from webree.compiler.powers import write_out_powers
 from webree.compiler.ranges import narrow_ranges
@@ -110,6 +111,7 @@ class Pipeline:
         dump_phases: folder for `NN-phase.mlir`, constants left out, or None.
         dump_wgsl: folder for one `.wgsl` per executable, or None.
         dump_wasm: folder for the `.wasm` libraries, or None.
+        parameters: the file that gets the weights, or None to keep them in the module.
         kernels: the executables for WebGPU, once they are translated.
         seconds: time of each finished step.
         warnings: what the caller should know about the result.
@@ -121,6 +123,7 @@ class Pipeline:
     dump_phases: Path | None = None
     dump_wgsl: Path | None = None
     dump_wasm: Path | None = None
+    parameters: ParameterFile | None = None
     kernels: tuple[Kernels, ...] = field(default=(), init=False)
     seconds: dict[str, float] = field(default_factory=dict, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
@@ -144,6 +147,8 @@ class Pipeline:
         if end == "import":
             return module
         self._unsigned = unsigned_types(module)
+        if self.parameters is not None:
+            self.parameters.names = WeightNames.of(module)
         module = self._input(imported)
         if end != "input":
             self._prepare(module)
@@ -180,13 +185,18 @@ class Pipeline:
                 declare_unsigned(module, self._unsigned)
             case "global-optimization":
                 outline_constants(module)
+                if self.parameters is not None:
+                    self.parameters.export(self.session, module)
             case "flow" if self.plan.cpu is not None:
                 write_out_conversions(module)
             case "stream" if self.plan.is_inline:
                 keep_constants(module)
-            case "executable-configurations" if self.plan.cpu is not None:
-                for _, kernels in variants(module, WASM_FORMAT):  # amends what the compiler chose
-                    cpu_schedules.annotate(kernels, self.plan.cpu)
+            case "executable-configurations":  # amends what the compiler chose
+                for _, kernels in variants(module, EXECUTABLE_FORMAT):
+                    schedules.make_safe(kernels)
+                if self.plan.cpu is not None:
+                    for _, kernels in variants(module, WASM_FORMAT):
+                        cpu_schedules.annotate(kernels, self.plan.cpu)
             case "executable-targets":
                 self._translate(module)
             case "hal":

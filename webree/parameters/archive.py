@@ -83,14 +83,17 @@ def open_parameters(parameters: Parameters | None) -> Scopes:
     return Scopes(everywhere=open_archive(parameters))
 
 
-def open_archive(source: ArchiveSource) -> Archive:
-    """Open one file. Raises `ModuleError` for one that is missing or damaged."""
+def open_archive(source: ArchiveSource, name: str = "") -> Archive:
+    """Open one file; `name` is what messages call it if it is not a path.
+
+    Raises `ModuleError` for one that is missing or damaged."""
     from webree.parameters.irpa import MAGIC, read_irpa
     from webree.parameters.safetensors import read_safetensors
 
     if isinstance(source, Archive):
         return source
-    data, name = _bytes_of(source)
+    data, path = _bytes_of(source)
+    name = name or path
     try:
         is_irpa = data.size >= len(MAGIC) and data.read(0, len(MAGIC)) == MAGIC
         entries = read_irpa(data) if is_irpa else read_safetensors(data)

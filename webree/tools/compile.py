@@ -50,6 +50,8 @@ examples:
   webree compile model.onnx -o model.vmfb --target webgpu,cpu        one file for both
   webree compile model.mlir -o model.vmfb --target vmvx --execution-model inline-static
   webree compile model.onnx -o model.vmfb --profile webgpu-software --progress
+  webree compile model.onnx -o model.vmfb --parameters model.safetensors
+                                                  then: webree run model.vmfb --parameters model=model.safetensors …
   webree compile model.mlir -o model.vmfb --dump-wgsl shaders/ --dump-phases phases/
   webree compile model.mlir --compile-to flow -o model.flow.mlir
 """
@@ -67,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_target_argument(parser)
     add_compile_arguments(parser)
+    parser.add_argument(
+        "--parameters",
+        metavar="FILE",
+        type=Path,
+        help="write the weights to this .safetensors or .irpa file instead of the module",
+    )
     parser.add_argument(
         "--execution-model",
         default="async-internal",
@@ -156,6 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
             execution_model=arguments.execution_model,
             profile=arguments.profile,
             dims=dims,
+            parameters=arguments.parameters,
             entry_name=arguments.entry_name,
             compile_to=arguments.compile_to,
             dump_phases=arguments.dump_phases,
