@@ -64,7 +64,7 @@ class Builder:
         self.value_infos: list[Any] = []
         self._prefix = self._name = ""
         self._count = 0
-        self._types = dict(outer._types) if outer is not None else {}
+        self._types: dict[str, Any] = dict(outer._types) if outer is not None else {}
         self._types |= {item.name: item.type.tensor_type for item in value_infos_of(graph)}
         self._constants: dict[str, Any] = dict(outer._constants) if outer is not None else {}
         for tensor in graph.initializer:

@@ -6,8 +6,8 @@ Enters: the module with `torch.operator` operations. Leaves: the same module, wh
   they carry (over builtin tensors: linalg, tensor, arith, math, scf);
 * `Loop` and `If` nodes that were not written out at import are `scf.while` and `scf.if`.
 
-The importer's own conversion of loops and choices takes few forms of them. Values go between torch's tensors and builtin
-ones by casts that the input conversion removes. ONNX: https://onnx.ai/onnx/operators/onnx__Loop.html
+The importer's own conversion of loops and choices takes few forms of them. Values go between torch's tensors and
+builtin ones by casts that the input conversion removes. ONNX: https://onnx.ai/onnx/operators/onnx__Loop.html
 """
 
 from __future__ import annotations

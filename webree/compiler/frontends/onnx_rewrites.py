@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from webree.compiler.frontends import onnx_axes, onnx_control, onnx_neural, onnx_spatial
+from webree.compiler.frontends import (
+    onnx_axes,
+    onnx_control,
+    onnx_neural,
+    onnx_resize,
+    onnx_sampling,
+    onnx_spatial,
+)
 from webree.compiler.frontends.onnx_builder import Builder
 from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composites
 from webree.compiler.frontends.onnx_folding import fold
@@ -24,6 +31,8 @@ RULES: Mapping[str, Callable[[Any, Builder], str | list[str] | None]] = {
     **onnx_axes.RULES,
     **onnx_control.RULES,
     **onnx_neural.RULES,
+    **onnx_resize.RULES,
+    **onnx_sampling.RULES,
     **onnx_spatial.RULES,
 }
 """Rules by the operator's name, in the standard domain."""
