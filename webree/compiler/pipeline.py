@@ -40,6 +40,7 @@ from webree.compiler.half_functions import widen_half_functions
 from webree.compiler.host import insert_libraries, name_device
 from webree.compiler.inline import check_parameters, keep_constants
 from webree.compiler.integers import write_out_integer_powers, write_out_integers
+from webree.compiler.linalg_ext import prepare_linalg_ext
 from webree.compiler.merge import merge_executables
 from webree.compiler.microkernels import loops_where_needed, same_target
 from webree.compiler.parameters import ParameterFile, WeightNames
@@ -55,6 +56,7 @@ from webree.compiler.signatures import (
     unsigned_types,
 )
 from webree.compiler.slices import pick_from_whole
+from webree.compiler.stablehlo import repair_stablehlo
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
 from webree.errors import CompileError, UsageError
@@ -164,10 +166,12 @@ class Pipeline:
 
     def _input(self, imported: ImportedModel) -> Any:
         """The phase `input`, and what the plan makes of the model before any kernel is formed."""
+        repair_stablehlo(imported.module)
         try:
             module = self._phase(imported.module, None, "input")
         except CompileError as error:
             raise (imported.explain(error) if imported.explain is not None else error) from error
+        prepare_linalg_ext(module, keep_results=self.plan.webgpu is not None)
         if self.plan.webgpu is not None:
             self.warnings += demote_f64(self.session, module)
         if self.plan.execution_model == "async-external":

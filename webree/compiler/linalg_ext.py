@@ -1,0 +1,74 @@
+"""What operations of `linalg_ext` need before kernels are formed of them.
+
+Enters: the module after the phase `input`. Leaves: the same module, in which
+
+- sorts keep equal elements in their order, as StableHLO, ONNX and NumPy want it (argsort shows it): the compiler's sort
+  swaps two neighbours unless the comparator says that they are in order, and comparators say so only of elements that
+  differ;
+- every result of a sort and of an FFT is used. They work in place; where a result is dropped, a GPU kernel has no memory
+  for it but the workgroup's, on which all threads then work at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["prepare_linalg_ext"]
+
+_SORT = "iree_linalg_ext.sort"
+_IN_PLACE = (_SORT, "iree_linalg_ext.fft")
+
+
+def prepare_linalg_ext(module: Any, *, keep_results: bool) -> int:
+    """Change the module in place; returns how many operations were looked at. `keep_results`: for GPUs."""
+    found = [op for op in _walk(module.operation) if op.name in _IN_PLACE]
+    for op in found:
+        if op.name == _SORT:
+            _make_stable(op.regions[0].blocks[0])
+        if keep_results:
+            _keep_results(op)
+    return len(found)
+
+
+def _make_stable(block: Any) -> None:
+    """In order are elements of which the comparator says so, or does not say the opposite."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith
+
+    *body, last = [op.operation for op in block]
+    arguments = list(block.arguments)
+    swapped = dict(zip(arguments, [other for pair in _pairs(arguments) for other in reversed(pair)], strict=True))
+    with last.context, last.location, ir.InsertionPoint(last):
+        for op in body:
+            clone = op.clone()
+            for position, operand in enumerate(op.operands):
+                clone.operands[position] = swapped.get(operand, operand)
+            swapped.update(zip(op.results, clone.results, strict=True))
+        verdict = last.operands[0]
+        opposite = swapped.get(verdict, verdict)
+        true = arith.constant(ir.IntegerType.get_signless(1), 1)
+        last.operands[0] = arith.ori(verdict, arith.xori(opposite, true))
+
+
+def _pairs(arguments: list[Any]) -> Iterator[tuple[Any, Any]]:
+    return zip(arguments[::2], arguments[1::2], strict=True)
+
+
+def _keep_results(op: Any) -> None:
+    """Results that nobody uses go through a barrier, so that they are written to memory."""
+    from iree.compiler import ir
+
+    unused = [result for result in op.results if next(iter(result.uses), None) is None]
+    if not unused or len(unused) == len(op.results):
+        return
+    with op.context, op.location, ir.InsertionPoint.after(op):
+        ir.Operation.create("util.optimization_barrier", [value.type for value in unused], unused)
+
+
+def _walk(op: Any) -> Iterator[Any]:
+    for region in op.regions:
+        for block in region:
+            for inner in block:
+                yield inner.operation
+                yield from _walk(inner.operation)
