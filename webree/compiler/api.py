@@ -15,6 +15,7 @@ from typing import Any
 
 from webree.compiler.demotion import CompileWarning
 from webree.compiler.frontends import import_model, open_source
+from webree.compiler.frontends.traced import Examples
 from webree.compiler.parameters import ParameterFile
 from webree.compiler.pipeline import Pipeline, check_phase, module_text
 from webree.compiler.plan import make_plan
@@ -26,7 +27,10 @@ __all__ = ["CompileWarning", "compile"]
 
 def compile(
     source: str | os.PathLike[str] | bytes | Any,
+    example_inputs: Any = None,
     *,
+    example_keywords: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
     input_format: str = "auto",
     target: str = "webgpu",
     execution_model: str = "async-internal",
@@ -44,8 +48,14 @@ def compile(
     """Compile a model to a module file.
 
     Args:
-        source: path of an ONNX or MLIR file; or its bytes; or MLIR text; or an `onnx.ModelProto`.
-        input_format: `onnx`, `mlir`, or `auto` to look at the content and the name.
+        source: path of a model file; or its bytes; or MLIR text; or an `onnx.ModelProto`; or a PyTorch module, method
+            or `ExportedProgram`; or a JAX function or `Exported`; or a mapping from names of functions to
+            `(source, example_inputs)`, of one framework, for a module of several that share weights and state.
+        example_inputs: for PyTorch modules and JAX functions, inputs of the right shapes and types to trace by: a tuple
+            of positional inputs, a mapping of keyword inputs, or the only input. Values do not matter.
+        example_keywords: keyword inputs beside positional ones.
+        dynamic_shapes: for PyTorch, the dimensions whose size is left open, as `torch.export.export` takes them.
+        input_format: `onnx`, `mlir`, `torch`, `jax`, …, or `auto` to look at the object, the content and the name.
         target: `webgpu`, `cpu` (WebAssembly), `vmvx` (bytecode), or several with commas: a module with all their
             kernels and one set of weights, which runs on whichever device is there.
         execution_model: `async-internal`, `async-external` (functions take fences), `inline-static` or
@@ -56,7 +66,7 @@ def compile(
         dims: sizes for symbolic dimensions of an ONNX model, by name; the others stay dynamic.
         parameters: a file ending in `.safetensors` or `.irpa` that gets the weights of 256 bytes and more, instead of
             the module; load with `parameters={"model": FILE}`. It is written whole, once all else has succeeded.
-        entry_name: name of an ONNX model's function. MLIR functions keep their names.
+        entry_name: name of the model's function, where the source gives it none. MLIR functions keep their names.
         compile_to: stop after this phase (see `webree.compiler.plan.PHASES`) and return its MLIR text, encoded.
         dump_phases: folder that gets every phase as `NN-phase.mlir`, large constants left out.
         dump_wgsl: folder that gets every executable's WGSL (target webgpu).
@@ -87,7 +97,8 @@ def compile(
             f"programs of the execution model {execution_model!r} cannot load parameters; leave the weights in the "
             "module, or compile with async-internal"
         )
-    model = open_source(Path(source) if isinstance(source, os.PathLike) else source)
+    examples = Examples(example_inputs, example_keywords, dynamic_shapes)
+    model = open_source(Path(source) if isinstance(source, os.PathLike) else source, examples)
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(Session(plan.session_flags(flags)))
         weights = None if parameters is None else stack.enter_context(ParameterFile(Path(parameters)))

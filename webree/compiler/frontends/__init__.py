@@ -1,24 +1,34 @@
 """Front ends: a model in some format -> an MLIR module in the session's context.
 
-Enters: a path, bytes, MLIR text or an ONNX `ModelProto`. Leaves: an `ImportedModel`. The format is told by the first
-bytes, then by the file's ending. `FORMATS` is the one table of formats; those that no front end reads yet are in it as
-well, with what to do instead.
+Enters: a path, bytes, MLIR text, an ONNX `ModelProto`, or a framework's program with inputs to trace it by. Leaves: an
+`ImportedModel`. The format is told by the object's type (traced.py), by the first bytes, then by the file's ending.
+`FORMATS` is the one table of formats; those that no front end reads yet are in it as well, with what to do instead.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from webree.compiler.frontends.traced import Examples, Traced, no_examples, trace_request
 from webree.errors import CompileError, UsageError
 
 if TYPE_CHECKING:
     from webree.compiler.session import Session
 
-__all__ = ["FORMATS", "Format", "ImportedModel", "ModelSource", "Signature", "import_model", "open_source"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "ImportedModel",
+    "ModelSource",
+    "Signature",
+    "import_model",
+    "open_source",
+    "unique_names",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,7 @@ class ModelSource:
         content: all bytes, if they were handed over as such.
         path: where it lies, if it is a file; files beside it (ONNX external data) are found from there.
         message: an ONNX `ModelProto` handed over by the caller, else None.
+        traced: a framework's program handed over by the caller, with its example inputs, else None.
     """
 
     label: str
@@ -38,6 +49,7 @@ class ModelSource:
     content: bytes | None = None
     path: Path | None = None
     message: Any = None
+    traced: Traced | None = None
 
     def read(self) -> bytes:
         """All bytes. Raises `CompileError` if the file cannot be read."""
@@ -93,29 +105,53 @@ class Format:
 
 _START_BYTES = 4096
 _TO_ONNX = "export the model to ONNX"
+_TO_PT2 = "load it and compile the module itself, or save torch.export.export(module, inputs) as .pt2"
 
 FORMATS: tuple[Format, ...] = (
     Format("mlir", "MLIR bytecode", (".mlirbc",), (0, b"ML\xefR"), "webree.compiler.frontends.mlir"),
     Format("mlir", "MLIR text", (".mlir",), None, "webree.compiler.frontends.mlir"),
     Format("onnx", "ONNX", (".onnx",), None, "webree.compiler.frontends.onnx"),
-    Format("tflite", "TensorFlow Lite", (".tflite",), (4, b"TFL3"), "", "convert it with tf2onnx --tflite"),
+    Format("tflite", "TensorFlow Lite", (".tflite",), (4, b"TFL3"), "webree.compiler.frontends.tflite"),
     Format("hdf5", "Keras (HDF5)", (".h5", ".hdf5"), (0, b"\x89HDF\r\n\x1a\n"), "", f"{_TO_ONNX} with tf2onnx"),
-    Format("gguf", "GGUF", (".gguf",), (0, b"GGUF"), "", f"it holds weights and no program; {_TO_ONNX}"),
+    Format("gguf", "GGUF language model", (".gguf",), (0, b"GGUF"), "webree.compiler.frontends.gguf"),
     Format("safetensors", "safetensors", (".safetensors",), None, "", f"it holds weights and no program; {_TO_ONNX}"),
-    Format("torch", "PyTorch", (".pt2", ".pt", ".pth", ".ckpt"), None, "", f"{_TO_ONNX} with torch.onnx.export"),
+    Format("torch", "PyTorch export", (".pt2",), None, "webree.compiler.frontends.torch"),
+    Format("pickle", "PyTorch pickle", (".pt", ".pth", ".ckpt"), None, "", f"{_TO_PT2}"),
     Format("keras", "Keras", (".keras",), None, "", f"{_TO_ONNX} with tf2onnx"),
     Format("tensorflow", "TensorFlow", (".pb", ".savedmodel"), None, "", f"{_TO_ONNX} with tf2onnx"),
-    Format("jax", "JAX export", (".jax", ".jaxexport"), None, "", "write its StableHLO text (mlir_module()) to .mlir"),
+    Format("jax", "JAX export", (".jaxexport", ".jax"), None, "webree.compiler.frontends.jax"),
     Format("vmfb", "compiled module", (".vmfb",), (8, b"IREE"), "", "it is compiled already: load it"),
-    Format("zip", "ZIP archive", (), (0, b"PK\x03\x04"), "", "a PyTorch or Keras archive must be exported to ONNX"),
+    Format(
+        "zip",
+        "ZIP archive",
+        (),
+        (0, b"PK\x03\x04"),
+        "",
+        "a PyTorch export must end in .pt2, a Keras archive be exported to ONNX",
+    ),
 )
 
-_SUPPORTED = "ONNX (.onnx) and MLIR text or bytecode (.mlir, .mlirbc) with linalg, TOSA, StableHLO or torch"
+_ZIPPED = ("torch", "pickle", "keras")  # ZIP archives by ending
+
+_SUPPORTED = (
+    "ONNX (.onnx), PyTorch (.pt2), JAX (.jaxexport), and MLIR text or bytecode (.mlir, .mlirbc) with linalg, TOSA, "
+    "StableHLO or torch"
+)
 
 
-def open_source(source: Any) -> ModelSource:
-    """A `ModelSource` from what the caller gave: a path, bytes, MLIR text (a string with a newline or a brace), or an
-    ONNX `ModelProto`. Raises `CompileError` for a file that is missing or cannot be read."""
+def open_source(source: Any, examples: Examples | None = None) -> ModelSource:
+    """A `ModelSource` from what the caller gave: a path, bytes, MLIR text (a string with a newline or a brace), an
+    ONNX `ModelProto`, or a framework's program with `examples`. Raises `CompileError` for a file that is missing or
+    cannot be read, and `UsageError` for anything else."""
+    examples = examples or no_examples()
+    traced = trace_request(source, examples)
+    if traced is not None:
+        return ModelSource(traced.label, b"", traced=traced)
+    if examples.given:
+        raise UsageError(
+            f"{', '.join(examples.given)} can be given for PyTorch modules and JAX functions only, and the source is "
+            f"of type {type(source).__name__}"
+        )
     if isinstance(source, bytes | bytearray | memoryview):
         content = bytes(source)
         return ModelSource("model", content[:_START_BYTES], content)
@@ -128,7 +164,8 @@ def open_source(source: Any) -> ModelSource:
     if hasattr(source, "SerializeToString") and hasattr(source, "graph"):
         return ModelSource("model.onnx", b"", message=source)
     raise UsageError(
-        f"cannot compile an object of type {type(source).__name__}; give a path, bytes, MLIR text or an onnx.ModelProto"
+        f"cannot compile an object of type {type(source).__name__}; give a path, bytes, MLIR text, an onnx.ModelProto, "
+        "a PyTorch module or ExportedProgram, or a JAX function or Exported; functions and modules with example inputs"
     )
 
 
@@ -152,6 +189,14 @@ def import_model(
     return imported
 
 
+def unique_names(names: Iterable[str]) -> tuple[str, ...]:
+    """The names in order; one that was there before gets its position appended."""
+    found: list[str] = []
+    for name in names:
+        found.append(f"{name}_{len(found)}" if name in found else name)
+    return tuple(found)
+
+
 def _read_file(path: Path, byte_count: int | None) -> bytes:
     try:
         with open(path, "rb") as file:
@@ -173,14 +218,15 @@ def _named(name: str) -> Format:
 def _detect(source: ModelSource) -> Format:
     if source.message is not None:
         return _named("onnx")
+    if source.traced is not None:
+        return _named(source.traced.framework)
     data = source.start
     if not data:
         raise CompileError(f"{source.label} is empty", location=source.label)
     by_ending = _by_ending(source.label)
     for item in FORMATS:
         if item.magic is not None and data[item.magic[0] :].startswith(item.magic[1]):
-            zip_kind = item.name == "zip" and by_ending is not None and not by_ending.reader
-            return by_ending if zip_kind and by_ending is not None else item
+            return by_ending if item.name == "zip" and by_ending is not None and by_ending.name in _ZIPPED else item
     if by_ending is not None:
         return by_ending
     if data[0] == 0x08:  # protobuf, field 1 as a number: ModelProto.ir_version comes first in every ONNX file

@@ -1,0 +1,90 @@
+"""JAX functions: signatures, several functions in one module, files, errors. Operations: test_jax_ops.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import webree
+from tests.conftest import Machine
+from tests.frontends.running import compare, load_for
+from webree.errors import CompileError, UsageError
+
+
+def layer(parameters: dict[str, Any], x: jax.Array, unused: jax.Array) -> dict[str, Any]:
+    y = x @ parameters["w"] + parameters["b"]
+    return {"y": y, "both": (jnp.tanh(y), y > 0)}
+
+
+def random_layer(seed: int) -> tuple[Any, ...]:
+    random = np.random.default_rng(seed)
+    w, b, x = (random.standard_normal(shape, np.float32) for shape in ((5, 3), (3,), (4, 5)))
+    return {"w": w, "b": b}, x, np.arange(3, dtype=np.uint8)
+
+
+def test_pytrees(machine: Machine, seed: int) -> None:
+    print(f"seed {seed}")
+    parameters, x, unused = random_layer(seed)
+    module = load_for(machine, jax.jit(layer), (parameters, x, unused))
+    assert str(module.main.signature) == (
+        "main(parameters_b: 3xf32, parameters_w: 5x3xf32, x: 4x5xf32, unused: 3xui8) -> "
+        "(both_0: 4x3xf32, both_1: 4x3xi1, y: 4x3xf32)"
+    )
+    expected = jax.tree.leaves(layer(parameters, x, unused))
+    actual = module.main(parameters["b"], parameters["w"], x, unused)
+    compare("layer", actual, expected, 1e-5, 1e-6)
+    named = module.main(x=x, unused=unused, parameters_w=parameters["w"], parameters_b=parameters["b"])
+    compare("layer by names", named, expected, 1e-5, 1e-6)
+
+
+def test_several_functions(machine: Machine) -> None:
+    """Private functions of the same name in two of them, constants that both close over."""
+    table = np.arange(12, dtype=np.float32).reshape(3, 4)
+
+    def first(x: jax.Array) -> jax.Array:
+        return jnp.cumsum(x @ table, axis=1)
+
+    def second(x: jax.Array) -> jax.Array:
+        return jnp.cumsum(x - table, axis=1)
+
+    x, y = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
+    module = load_for(machine, {"first": (jax.jit(first), x), "second": (second, (jnp.asarray(y),))})
+    compare("first", module.first(x), [first(x)], 1e-6, 1e-6)
+    compare("second", module.second(y), [second(y)], 1e-6, 1e-6)
+
+
+def test_exported_file(tmp_path: Path, machine: Machine) -> None:
+    x = np.linspace(-1, 1, 6, dtype=np.float32)
+    exported = jax.export.export(jax.jit(lambda x: jnp.sin(x) * 2))(x)
+    path = tmp_path / "model.jaxexport"
+    path.write_bytes(exported.serialize())
+    for source in (exported, path, jax.jit(lambda x: jnp.sin(x) * 2).lower(x)):
+        compare(str(source)[:20], load_for(machine, source).main(x), [np.sin(x) * 2], 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "options", "message"),
+    [
+        (jax.jit(layer), (), {}, "a JAX function is compiled with example inputs"),
+        (layer, ((1, 2),), {}, "torch.Tensor for PyTorch, jax.Array or jax.ShapeDtypeStruct for JAX"),
+        (jax.jit(layer), ((1, 2, 3),), {"dims": {"n": 1}}, "dims are for ONNX models (given: n)"),
+        (jax.jit(layer), ((1, 2, 3),), {"dynamic_shapes": {}}, "dynamic_shapes is for PyTorch"),
+        ({"f": (jax.jit(layer), (1, 2)), "g": "x"}, (), {}, "'g' is a str; give a PyTorch module"),
+        ({}, (), {}, "come from one framework; found none"),
+    ],
+)
+def test_usage(source: Any, arguments: tuple[Any, ...], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        webree.compile(source, *arguments, **options)
+    assert message in str(caught.value)
+
+
+def test_what_jax_cannot_export() -> None:
+    with pytest.raises(CompileError, match=r"JAX cannot export layer: .*TypeError"):
+        webree.compile(jax.jit(layer), (jnp.ones(3), jnp.ones((2, 2)), 1))

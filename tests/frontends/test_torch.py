@@ -1,0 +1,132 @@
+"""PyTorch modules: signatures, methods, files, dynamic sizes, errors. The operators: test_torch_ops.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import webree
+from tests.conftest import Machine
+from tests.frontends.running import compare, load_for
+from webree.errors import CompileError, UsageError
+
+
+class Layers(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Linear(5, 7)
+        self.second = torch.nn.Linear(7, 3)
+
+    def forward(self, x: torch.Tensor, *, scale: torch.Tensor) -> dict[str, Any]:
+        y = self.second(torch.relu(self.first(x)))
+        return {"y": y, "both": (y * scale, y > 0), "nothing": None}
+
+    def half(self, x: torch.Tensor) -> torch.Tensor:
+        return self.first(x) / 2
+
+
+def test_signature_and_names(machine: Machine, seed: int) -> None:
+    print(f"seed {seed}")
+    torch.manual_seed(seed)
+    layers, x, scale = Layers().eval(), torch.randn(2, 5), torch.tensor(3.0)
+    module = load_for(machine, layers, (x,), example_keywords={"scale": scale})
+    assert str(module.main.signature) == (
+        "main(x: 2x5xf32, scale: f32) -> (y: 2x3xf32, both_0: 2x3xf32, both_1: 2x3xi1)"
+    )
+    with torch.no_grad():
+        expected = layers(x, scale=scale)
+    compare("layers", module.main(x.numpy(), scale.numpy()), [expected["y"], *expected["both"]], 1e-5, 1e-6)
+
+
+def test_methods_share_weights(machine: Machine) -> None:
+    layers, x = Layers().eval(), torch.randn(2, 5)
+    module = load_for(machine, {"all": (layers, (x,), {"scale": torch.tensor(2.0)}), "half": (layers.half, (x,))})
+    with torch.no_grad():
+        compare("half", module.half(x.numpy()), [layers.half(x)], 1e-5, 1e-6)
+        compare("all", module.all(x.numpy(), np.float32(2))[0], [layers(x, scale=torch.tensor(2.0))["y"]], 1e-5, 1e-6)
+
+
+def test_dynamic_shapes(machine: Machine) -> None:
+    layers = Layers().eval()
+    example = (torch.randn(4, 5), torch.tensor(1.0))
+    batch = torch.export.Dim("batch", min=1, max=100)
+    module = load_for(
+        machine,
+        layers,
+        example[:1],
+        example_keywords={"scale": example[1]},
+        dynamic_shapes={"x": {0: batch}, "scale": None},
+    )
+    for count in (1, 4, 9):
+        x = torch.randn(count, 5)
+        with torch.no_grad():
+            compare(f"{count} rows", module.main(x.numpy(), np.float32(1))[0], [layers(x, scale=1)["y"]], 1e-5, 1e-6)
+
+
+def test_exported_file(tmp_path: Path, machine: Machine) -> None:
+    layers, x = Layers().eval(), torch.randn(2, 5)
+    exported = torch.export.export(layers, (x,), {"scale": torch.tensor(1.0)})
+    path = tmp_path / "model.pt2"
+    torch.export.save(exported, path)
+    with torch.no_grad():
+        expected = layers(x, scale=1)["y"]
+    for source in (exported, path):
+        compare(str(source)[:20], load_for(machine, source).main(x.numpy(), np.float32(1))[0], [expected], 1e-5, 1e-6)
+
+
+def test_unsupported_operator_names_the_line() -> None:
+    class Odd(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.qr(x)[0]
+
+    with pytest.raises(CompileError) as caught:
+        webree.compile(Odd(), torch.randn(3, 3))
+    assert "aten.linalg_qr" in str(caught.value)
+    assert "(in `return torch.linalg.qr(x)[0]`)" in str(caught.value)
+    assert str(caught.value).startswith("test_torch.py:")
+    assert caught.value.unsupported
+
+
+def test_written_inputs_are_refused() -> None:
+    class Writes(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.add_(1)
+
+    with pytest.raises(CompileError, match="Writes: main writes to its input x; return the new value, or keep it"):
+        webree.compile(Writes(), torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "options", "message"),
+    [
+        (Layers(), (), {}, "a PyTorch module is compiled with example inputs"),
+        (Layers(), (torch.ones(1),), {"dims": {"n": 1}}, "dims are for ONNX models (given: n)"),
+        (b"\x08", (torch.ones(1),), {}, "example_inputs can be given for PyTorch modules and JAX functions only"),
+        ({"f": (Layers(), (1, 2))}, (torch.ones(1),), {}, "has example inputs of its own"),
+        (Layers(), ({"x": 1},), {"example_keywords": {"scale": 1}}, "keyword inputs are given twice"),
+    ],
+)
+def test_usage(source: Any, arguments: tuple[Any, ...], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        webree.compile(source, *arguments, **options)
+    assert message in str(caught.value)
+
+
+def test_what_torch_cannot_export() -> None:
+    class Branches(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + 1 if x.sum() > 0 else x
+
+    with pytest.raises(CompileError, match=r"torch\.export\.export cannot capture Branches: .*data-dependent"):
+        webree.compile(Branches(), torch.ones(3))
+
+
+def test_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt2"
+    path.write_bytes(b"PK\x03\x04nothing")
+    with pytest.raises(CompileError, match=r"model\.pt2 cannot be read by torch\.export\.load of torch 2\."):
+        webree.compile(path)
