@@ -5,8 +5,8 @@ Enters: the module after the phase `input`. Leaves: the same module, in which
 - sorts keep equal elements in their order, as StableHLO, ONNX and NumPy want it (argsort shows it): the compiler's sort
   swaps two neighbours unless the comparator says that they are in order, and comparators say so only of elements that
   differ;
-- every result of a sort and of an FFT is used. They work in place; where a result is dropped, a GPU kernel has no memory
-  for it but the workgroup's, on which all threads then work at once.
+- every result of a sort and of an FFT is used. They work in place; where a result is dropped, a GPU kernel has no
+  memory for it but the workgroup's, on which all threads then work at once.
 """
 
 from __future__ import annotations

@@ -2,25 +2,20 @@
 
 Enters: a file of the `mlir` format. Leaves: the parsed and verified module; the compiler sees by its dialects which
 input conversion it needs. Anything that is not a program to compile (no public function, a dialect that the compiler
-does not know) is refused here. TOSA text of earlier MLIR versions, which wrote attributes in braces, is read as well.
+does not know) is refused here. Text that was written for earlier versions is read as well (mlir_versions.py).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from webree.compiler.frontends import ImportedModel, ModelSource
+from webree.compiler.frontends.mlir_versions import modernise
 from webree.compiler.session import Session
 from webree.errors import CompileError, UsageError
 
 __all__ = ["import_model"]
-
-_TOSA_WITH_BRACES = re.compile(
-    rb"(?<![\"\w])tosa\.(\w+)\s+((?:%[\w#.$-]+\s*,?\s*)*)\{([^{}]*)\}(\s*:\s*\()"
-)
-"""`tosa.clamp %x {min_val = 0.0 : f32} : (`; the form that any version reads is `"tosa.clamp"(%x) <{…}> : (`."""
 
 _FUNCTIONS = ("func.func", "util.func", "ml_program.func")
 
@@ -43,15 +38,16 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
 def _parse(session: Session, data: bytes, label: str) -> Any:
     try:
         return session.parse(data, label)
-    except CompileError:
-        rewritten = _TOSA_WITH_BRACES.sub(rb'"tosa.\1"(\2) <{\3}>\4', data)
-        if rewritten == data or data.startswith(b"ML\xefR"):
+    except CompileError as error:
+        rewritten = data if data.startswith(b"ML\xefR") else modernise(data)
+        if rewritten == data:
             raise
         try:
             return session.parse(rewritten, label)
-        except CompileError:
-            pass  # the first error has the columns of the file
-        raise
+        except CompileError as later:
+            if later.location is None or later.location.split(":")[1:2] == (error.location or "").split(":")[1:2]:
+                raise error from None  # its columns are those of the file
+            raise later from None
 
 
 def _is_public(op: Any) -> bool:
