@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from webree.codegen_wgsl.schedules.annotate import annotate
+from webree.codegen_wgsl.schedules.aggregates import take_apart
+from webree.codegen_wgsl.schedules.alignment import keep_misaligned_scalar
+from webree.codegen_wgsl.schedules.annotate import annotate as attach
 from webree.codegen_wgsl.schedules.layout import to_channels_last
+from webree.codegen_wgsl.schedules.pulled import pull
+from webree.codegen_wgsl.schedules.serial import make_safe
 
-__all__ = ["annotate", "prepare", "preprocessing_flags"]
+__all__ = ["annotate", "make_safe", "prepare", "preprocessing_flags"]
 
 _FLAGS = (
     # Concatenation along the outermost dimension costs transpositions; along channels it only writes to slices.
@@ -25,6 +29,17 @@ def preprocessing_flags(profile: Any) -> list[str]:
     return list(_FLAGS)
 
 
+def annotate(module: Any, profile: Any) -> int:
+    """Choose the schedules of a module's kernels for a profile; returns how many kernels got one.
+
+    `module` is an `ir.Module` or its operation at phase `executable-sources`."""
+    count = attach(module, profile)
+    keep_misaligned_scalar(module)
+    return count
+
+
 def prepare(module: Any, profile: Any) -> None:
     """Change the layouts of a module (an `ir.Module` or its operation) at phase `input`, before kernels are formed."""
+    take_apart(module)
+    pull(module)
     to_channels_last(module)

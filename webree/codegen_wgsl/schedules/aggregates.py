@@ -1,0 +1,46 @@
+"""Operations that stand for several linalg operations, taken apart before kernels are formed.
+
+Enters: the module at phase `input`. Leaves: the same module, in which attention is two products and a softmax between
+them (with the whole row of scores in memory), and custom operations and reductions with an exponential are what they
+stand for. Each part then becomes a kernel with a schedule of its own; the compiler's fused form of attention needs
+tiles in workgroup memory, which the SPIR-V backend has no schedule for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["take_apart"]
+
+_AGGREGATES = ("attention", "online_attention", "exp_reduction", "custom_op")
+
+# Taken apart directly, attention divides the sums by the scores (3.13.0).
+_ONLINE = "iree-linalg-ext-convert-attention-to-online-attention"
+
+
+def take_apart(module: Any) -> bool:
+    """Change the module (an `ir.Module` or its operation) in place; returns whether there was something to do."""
+    from iree.compiler.passmanager import PassManager
+
+    names = {f"iree_linalg_ext.{name}" for name in _AGGREGATES}
+    found = False
+    for function in _functions(module.operation):
+        if any(op.name in names for op in _walk(function)):
+            ops = ",".join(sorted(names))
+            passes = f"{_ONLINE},iree-linalg-ext-decompose-aggregated-ops{{filter-ops={ops}}},canonicalize,cse"
+            PassManager.parse(f"{function.name}({passes})", function.context).run(function)
+            found = True
+    return found
+
+
+def _functions(module: Any) -> list[Any]:
+    return [op for op in _walk(module) if op.name in ("util.func", "func.func")]
+
+
+def _walk(op: Any) -> Iterator[Any]:
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                yield inner.operation
+                yield from _walk(inner.operation)
