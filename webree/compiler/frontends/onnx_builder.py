@@ -73,6 +73,15 @@ class Builder:
             if node.op_type == "Constant" and (value := _constant_value(node.attribute[0])) is not None:
                 self._constants[node.output[0]] = value
 
+    @classmethod
+    def within(cls, outer: Builder, prefix: str) -> Builder:
+        """For a graph that is made within a node that `outer` makes; `prefix` begins the names of its values."""
+        from onnx import GraphProto
+
+        build = cls(GraphProto(), outer.opset, outer)
+        build._name, build._prefix = f"{outer._name}/body", prefix
+        return build
+
     def begin(self, node: Any) -> None:
         """The nodes made from now on stand for `node`, and are named after it."""
         self.nodes = []

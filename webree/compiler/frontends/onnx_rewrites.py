@@ -17,6 +17,7 @@ from webree.compiler.frontends import (
     onnx_neural,
     onnx_resize,
     onnx_sampling,
+    onnx_selection,
     onnx_spatial,
 )
 from webree.compiler.frontends.onnx_builder import Builder
@@ -33,6 +34,7 @@ RULES: Mapping[str, Callable[[Any, Builder], str | list[str] | None]] = {
     **onnx_neural.RULES,
     **onnx_resize.RULES,
     **onnx_sampling.RULES,
+    **onnx_selection.RULES,
     **onnx_spatial.RULES,
 }
 """Rules by the operator's name, in the standard domain."""
@@ -75,8 +77,9 @@ def _rewrite_graph(graph: Any, build: Builder) -> bool:
     changed = fold(graph, build)
     nodes = []
     for node in graph.node:
-        result = None
-        if _has_rule(node):
+        build.begin(node)
+        result: str | list[str] | None = _nothing(node, build)
+        if result is None and _has_rule(node):
             build.begin(node)
             result = RULES[node.op_type](node, build)
         if result is None:
@@ -96,6 +99,18 @@ def _rewrite_graph(graph: Any, build: Builder) -> bool:
     graph.initializer.extend(tensor for tensor in build.initializers if tensor.name in used)
     graph.value_info.extend(build.value_infos)
     return changed
+
+
+def _nothing(node: Any, build: Builder) -> list[str] | None:
+    """Results without any element, which no kernel has to compute."""
+    import numpy
+
+    if node.op_type in ("Constant", "Identity"):
+        return None
+    found = [(build.static_shape_of(name), build.type_of(name)) for name in node.output if name]
+    if not found or not all(shape is not None and 0 in shape and kind is not None for shape, kind in found):
+        return None
+    return [build.constant(numpy.zeros(shape or 0, kind)) for shape, kind in found]
 
 
 def _has_rule(node: Any) -> bool:

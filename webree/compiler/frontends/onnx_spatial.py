@@ -191,25 +191,6 @@ def _affine_grid(node: Any, build: Builder) -> str | None:
     return build.reshape(build.op("Transpose", product, perm=[0, 2, 1]), result)
 
 
-def _compress(node: Any, build: Builder) -> str | None:
-    """The positions where the condition holds, as the largest of numbers that fall from the front."""
-    import numpy
-
-    source, condition = node.input
-    attributes = attributes_of(node)
-    shape, result, tests = (build.static_shape_of(name) for name in (source, node.output[0], condition))
-    if shape is None or result is None or tests is None:
-        return None
-    if "axis" not in attributes:
-        source, shape, axis = build.reshape(source, [-1]), [math.prod(shape)], 0
-    else:
-        axis = attributes["axis"] % len(shape)
-    falling = build.constant(numpy.arange(tests[0], 0, -1), "int32")
-    ranks = build.op("Where", condition, falling, build.constant(0, "int32"))
-    _, positions = build.ops("TopK", ranks, build.constant([result[axis]], "int64"), outputs=2)
-    return build.op("Gather", source, positions, axis=axis)
-
-
 def _determinant(node: Any, build: Builder) -> str:
     """Laplace's expansion along the rows, each minor once; the importer's elimination has no pivots: NaN."""
     source = node.input[0]
@@ -257,7 +238,6 @@ def _bit_cast(node: Any, build: Builder) -> str | None:
 RULES: dict[str, Callable[[Any, Builder], str | list[str] | None]] = {
     "AffineGrid": _affine_grid,
     "BitCast": _bit_cast,
-    "Compress": _compress,
     "ConvTranspose": _conv_transpose,
     "DFT": _dft,
     "Det": _determinant,

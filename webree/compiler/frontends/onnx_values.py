@@ -34,6 +34,10 @@ class Value:
         names = [self.name, *(self.same(other).name for other in others)]
         return Value(self._build, self._build.op(op_type, *names, **attributes), kind or self.kind)
 
+    def on(self, build: Builder) -> Value:
+        """The same value for nodes of a graph within."""
+        return Value(build, self.name, self.kind)
+
     def same(self, other: Any) -> Value:
         """Numbers and arrays as constants of this type."""
         return other if isinstance(other, Value) else constant(self._build, other, self.kind)
