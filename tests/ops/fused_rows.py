@@ -16,6 +16,11 @@ from tests.ops.values import Array, numpy_type
 __all__ = ["rows"]
 
 Shape = tuple[int, ...]
+_GROUP_OF = {
+    **dict.fromkeys(("scan", "sort", "topk", "topk_v2"), "fused orders"),
+    **dict.fromkeys(("scatter", "gather", "map_store", "map_load"), "fused indices"),
+    **dict.fromkeys(("fft", "winograd", "attention"), "fused transforms"),
+}
 
 
 def rows() -> list[Case]:
@@ -90,7 +95,7 @@ def _case(
 
     return Case(
         name,
-        f"fused {name.partition('.')[0]}",
+        _GROUP_OF.get(name.partition(".")[0], "fused layouts"),
         text,
         make or inputs,
         lambda *arrays: [np.asarray(array) for array in reference(*arrays)],
@@ -482,7 +487,7 @@ def _attentions() -> list[Case]:
 
 
 def _layouts() -> list[Case]:
-    shape, packed, image = (21, 34), (3, 5, 8, 8), (2, 9, 11, 3)
+    shape, packed = (21, 34), (3, 5, 8, 8)
     pack = (
         linear("x", "a", shape, "f32", 2, 1)
         + f"""
@@ -509,26 +514,9 @@ def _layouts() -> list[Case]:
     def out_of_tiles(a: Array) -> list[Array]:
         return [(a * 2 + 1).transpose(0, 2, 1, 3).reshape(24, 40)[:21, :34] * 3 + 1]
 
-    columns = (2, 63, 27)
-    im2col = (
-        linear("x", "a", image, "f32", 2, 1)
-        + f"""
-  %empty = tensor.empty() : {tensor(columns)}
-  %s = iree_linalg_ext.im2col strides = [1, 1] dilations = [1, 1] kernel_size = [3, 3]
-      offsets = [0, 0, 0] output_sizes = [[2], [7, 9], [3, 3, 3]] batch_pos = [0] m_pos = [1, 2] k_pos = [3]
-      input_k_perm = [0, 1, 2] output_perm = [0, 1, 2]
-      ins(%x : {tensor(image)}) outs(%empty : {tensor(columns)}) -> {tensor(columns)}"""
-    )
-    im2col += linear("y", "s", columns, "f32", 3, 1)
-
-    def windows(a: Array) -> list[Array]:
-        seen = np.lib.stride_tricks.sliding_window_view(a * 2 + 1, (3, 3), axis=(1, 2))
-        return [seen.transpose(0, 1, 2, 4, 5, 3).reshape(columns) * 3 + 1]
-
     return [
         _case("pack.padded", [(shape, "f32")], pack, [("y", packed, "f32")], into_tiles),
         _case("unpack.cut", [(packed, "f32")], unpack, [("y", shape, "f32")], out_of_tiles),
-        _case("im2col.windows", [(image, "f32")], im2col, [("y", columns, "f32")], windows),
     ]
 
 

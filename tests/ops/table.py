@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.ops import conversion_rows, float_rows, integer_rows
+from tests.ops import conversion_rows, float_rows, fused_rows, integer_rows
 from tests.ops.cases import Case
 
 __all__ = ["CASES", "GROUPS"]
 
-CASES: tuple[Case, ...] = (*integer_rows.rows(), *float_rows.rows(), *conversion_rows.rows())
+CASES: tuple[Case, ...] = (*integer_rows.rows(), *float_rows.rows(), *conversion_rows.rows(), *fused_rows.rows())
 
 GROUPS: dict[str, list[Case]] = {}
 for _case in CASES:

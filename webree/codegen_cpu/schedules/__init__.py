@@ -12,6 +12,7 @@ from typing import Any
 from webree.codegen_cpu.schedules.annotate import annotate
 from webree.codegen_cpu.schedules.panels import keep_rearranged, to_panels
 from webree.codegen_wgsl.schedules.layout import to_channels_last
+from webree.codegen_wgsl.schedules.pulled import pull
 
 __all__ = ["annotate", "prepare", "prepare_shared", "preprocessing_flags"]
 
@@ -19,6 +20,8 @@ _FLAGS = (
     # Concatenation along the outermost dimension costs transpositions; along channels it only writes to slices.
     "--iree-opt-outer-dim-concat=false",
 )
+
+_WITHOUT_FACTORS = 3  # operands: the stage, and both parts of the numbers
 
 
 def preprocessing_flags(profile: Any) -> list[str]:
@@ -29,6 +32,7 @@ def preprocessing_flags(profile: Any) -> list[str]:
 def prepare(module: Any, profile: Any) -> None:
     """Change the layouts of a module at phase `input`, before kernels are formed; not for modules that share their
     weights with other targets, which would have to read panels too."""
+    pull(module, _crashes)
     to_channels_last(module)
     to_panels(module)
 
@@ -36,3 +40,8 @@ def prepare(module: Any, profile: Any) -> None:
 def prepare_shared(module: Any, profile: Any) -> None:
     """The same for a module that another target's schedules have prepared already: what suits both."""
     keep_rearranged(module)
+
+
+def _crashes(op: Any) -> bool:
+    """Stages of a Fourier transform without tables of factors end the compiler's process."""
+    return bool(op.name == "iree_linalg_ext.fft" and len(op.operands) == _WITHOUT_FACTORS)

@@ -12,22 +12,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from webree.codegen_wgsl.schedules import winograd
+from webree.codegen_wgsl.schedules import fourier, winograd
+from webree.codegen_wgsl.schedules.building import extent_of, generated, index
 
 __all__ = ["pull"]
 
 
-def pull(module: Any) -> int:
-    """Change the module (an `ir.Module` or its operation) in place; returns the number of operations rewritten."""
+def pull(module: Any, wanted: Callable[[Any], bool] = lambda op: True) -> int:
+    """Change the module (an `ir.Module` or its operation) in place, all operations or those that are `wanted`; returns
+    the number of operations rewritten."""
     from iree.compiler import ir
 
     count = 0
-    for op in [op for op in _walk(module.operation) if op.name in _RULES]:
+    for op in [op for op in _walk(module.operation) if op.name in _RULES and wanted(op)]:
         with op.context, op.location, ir.InsertionPoint(op):
-            value = _RULES[op.name](op)
-            if value is None:
+            made = _RULES[op.name](op)
+            if made is None:
                 continue
-            op.results[0].replace_all_uses_with(value)
+            values = made if isinstance(made, list) else [made]
+            for result, value in zip(op.results, values, strict=True):
+                result.replace_all_uses_with(value)
         op.erase()
         count += 1
     return count
@@ -39,63 +43,6 @@ def _walk(op: Any) -> Iterator[Any]:
             for inner in block.operations:
                 yield inner.operation
                 yield from _walk(inner.operation)
-
-
-def _generic(like: Any, body: Callable[[list[Any]], Any], empty: Any = None) -> Any:
-    """A tensor of the type of `like`, whose elements `body` computes from their indices; `empty` is what it fills."""
-    from iree.compiler import ir
-
-    kind = ir.RankedTensorType(like.type)
-    identity = ir.AffineMapAttr.get(ir.AffineMap.get_identity(kind.rank))
-    parallel = ir.Attribute.parse("#linalg.iterator_type<parallel>")
-    new = ir.Operation.create(
-        "linalg.generic",
-        results=[kind],
-        operands=[_empty(like) if empty is None else empty],
-        attributes={
-            "indexing_maps": ir.ArrayAttr.get([identity]),
-            "iterator_types": ir.ArrayAttr.get([parallel] * kind.rank),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, 1]),
-        },
-        regions=1,
-    )
-    block = new.regions[0].blocks.append(kind.element_type)
-    with ir.InsertionPoint(block):
-        indices = [_loop_index(dim) for dim in range(kind.rank)]
-        ir.Operation.create("linalg.yield", operands=[body(indices)])
-    return new.results[0]
-
-
-def _empty(like: Any) -> Any:
-    from iree.compiler import ir
-    from iree.compiler.dialects import tensor
-
-    kind = ir.RankedTensorType(like.type)
-    sizes = [_extent(like, dim) if kind.is_dynamic_dim(dim) else kind.shape[dim] for dim in range(kind.rank)]
-    return tensor.empty(sizes, kind.element_type)
-
-
-def _extent(value: Any, dim: int) -> Any:
-    """An extent of a tensor, as an index."""
-    from iree.compiler import ir
-    from iree.compiler.dialects import tensor
-
-    kind = ir.RankedTensorType(value.type)
-    return tensor.dim(value, _index(dim)) if kind.is_dynamic_dim(dim) else _index(kind.shape[dim])
-
-
-def _index(number: int) -> Any:
-    from iree.compiler import ir
-    from iree.compiler.dialects import arith
-
-    return arith.constant(ir.IndexType.get(), number)
-
-
-def _loop_index(loop: int) -> Any:
-    from iree.compiler import ir
-
-    number = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), loop)
-    return ir.Operation.create("linalg.index", results=[ir.IndexType.get()], attributes={"dim": number}).results[0]
 
 
 def _integers(op: Any, name: str) -> list[int]:
@@ -119,7 +66,7 @@ def _guarded(source: Any, indices: Sequence[Any], bounds: Sequence[tuple[int, An
 
     if not bounds:
         return tensor.extract(source, list(indices))
-    zero, inside, safe = _index(0), None, list(indices)
+    zero, inside, safe = index(0), None, list(indices)
     for dim, limit in bounds:
         below = arith.cmpi(6, indices[dim], limit)  # unsigned: an index below zero is not inside either
         inside = below if inside is None else arith.andi(inside, below)
@@ -142,11 +89,11 @@ def _gather(op: Any) -> Any | None:
     def body(place: list[Any]) -> Any:
         found: dict[int, Any] = dict(zip(rest, place[batch:], strict=True))
         for position, dim in enumerate(dimensions):
-            at = [*place[:batch], _index(position)] if has_depth else place[:batch]
+            at = [*place[:batch], index(position)] if has_depth else place[:batch]
             found[dim] = arith.index_cast(ir.IndexType.get(), tensor.extract(indices, at))
         return tensor.extract(source, [found[dim] for dim in range(source_rank)])
 
-    return _generic(output, body)
+    return generated(output, body)
 
 
 def _map_load(op: Any) -> Any | None:
@@ -161,7 +108,7 @@ def _map_load(op: Any) -> Any | None:
             operands = [values.get(operand, operand) for operand in inner.operation.operands]
             if inner.operation.name == "iree_linalg_ext.yield":
                 *indices, padding = operands
-                bounds = [(dim, _extent(source, dim)) for dim in range(len(indices))]
+                bounds = [(dim, extent_of(source, dim)) for dim in range(len(indices))]
                 return _guarded(source, indices, bounds, padding)
             copy = inner.operation.clone()
             for position, operand in enumerate(operands):
@@ -172,7 +119,7 @@ def _map_load(op: Any) -> Any | None:
     if any(inner.operation.regions for inner in old.operations):
         return None
     assert isinstance(output.type, ir.RankedTensorType)
-    return _generic(output, body)
+    return generated(output, body)
 
 
 def _tiles(op: Any, sizes: Sequence[Any]) -> dict[int, Any]:
@@ -182,7 +129,7 @@ def _tiles(op: Any, sizes: Sequence[Any]) -> dict[int, Any]:
     dynamic = iter(sizes)
     marker = ir.ShapedType.get_dynamic_size()
     static = _integers(op, "static_inner_tiles")
-    values = [next(dynamic) if size == marker else _index(size) for size in static]
+    values = [next(dynamic) if size == marker else index(size) for size in static]
     return dict(zip(_integers(op, "inner_dims_pos"), values, strict=True))
 
 
@@ -204,10 +151,10 @@ def _pack(op: Any) -> Any | None:
         found = [place[outer[dim]] for dim in range(rank)]
         for position, (dim, size) in enumerate(tiles.items()):
             found[dim] = arith.addi(arith.muli(found[dim], size), place[rank + position])
-        bounds = [(dim, _extent(source, dim)) for dim in tiles] if padding else []
+        bounds = [(dim, extent_of(source, dim)) for dim in tiles] if padding else []
         return _guarded(source, found, bounds, padding[0] if padding else None)
 
-    return _generic(output, body)
+    return generated(output, body)
 
 
 def _unpack(op: Any) -> Any | None:
@@ -225,7 +172,7 @@ def _unpack(op: Any) -> Any | None:
         inner = [arith.remui(place[dim], size) for dim, size in tiles.items()]
         return tensor.extract(source, [*found, *inner])
 
-    return _generic(output, body)
+    return generated(output, body)
 
 
 def _slice(op: Any) -> Any | None:
@@ -251,7 +198,7 @@ def _slice(op: Any) -> Any | None:
 
     sizes = _mixed(op, "static_sizes", dynamic_sizes)
     extents = [sizes[dim] if result.is_dynamic_dim(at) else result.shape[at] for at, dim in enumerate(kept)]
-    return _generic(op.results[0], body, tensor.empty(extents, result.element_type))
+    return generated(op.results[0], body, tensor.empty(extents, result.element_type))
 
 
 def _mixed(op: Any, name: str, dynamic: Sequence[Any]) -> list[Any]:
@@ -260,7 +207,7 @@ def _mixed(op: Any, name: str, dynamic: Sequence[Any]) -> list[Any]:
 
     values = iter(dynamic)
     marker = ir.ShapedType.get_dynamic_size()
-    return [next(values) if number == marker else _index(number) for number in _integers(op, name)]
+    return [next(values) if number == marker else index(number) for number in _integers(op, name)]
 
 
 def _kept(sizes: Sequence[int], shape: Sequence[int]) -> list[int]:
@@ -283,4 +230,5 @@ _RULES: dict[str, Callable[[Any], Any | None]] = {
     "linalg.unpack": _unpack,
     "tensor.extract_slice": _slice,
     **winograd.RULES,
+    **fourier.RULES,
 }
