@@ -19,13 +19,14 @@ Shape = tuple[int, ...]
 _GROUP_OF = {
     **dict.fromkeys(("scan", "sort", "topk", "topk_v2"), "fused orders"),
     **dict.fromkeys(("scatter", "gather", "map_store", "map_load"), "fused indices"),
+    "slice": "fused slices",
     **dict.fromkeys(("fft", "winograd", "attention"), "fused transforms"),
 }
 
 
 def rows() -> list[Case]:
     """All cases."""
-    return [*_scans(), *_sorts(), *_scatters(), *_transforms(), *_attentions(), *_layouts(), *_pads()]
+    return [*_scans(), *_sorts(), *_scatters(), *_transforms(), *_attentions(), *_layouts(), *_pads(), *_slices()]
 
 
 def tensor(shape: Sequence[int], kind: str = "f32") -> str:
@@ -83,9 +84,12 @@ def _case(
     reference: Callable[..., Sequence[Array]],
     make: Callable[[np.random.Generator], list[Array]] | None = None,
     relative: float = 1e-5,
+    declared: str = "",
 ) -> Case:
     """A case whose arguments are `%a`, `%b`, ... and whose results are given as name, shape and element type."""
-    declared = ", ".join(f"%{letter}: {tensor(*kind)}" for letter, kind in zip("abcdefgh", arguments, strict=False))
+    declared = declared or ", ".join(
+        f"%{letter}: {tensor(*kind)}" for letter, kind in zip("abcdefgh", arguments, strict=False)
+    )
     kinds = ", ".join(tensor(shape, kind) for _, shape, kind in results)
     values = ", ".join(f"%{value}" for value, _, _ in results)
     text = f"func.func @{function_name(name)}({declared}) -> ({kinds}) {{{body}\n  return {values} : {kinds}\n}}"
@@ -547,4 +551,54 @@ def _pads() -> list[Case]:
             [("y", (18,), "f32"), ("p", padded, "f32")],
             lambda a: [edge(a).sum(1), edge(a)],
         ),
+    ]
+
+
+def _slices() -> list[Case]:
+    """Parts that begin in the middle of what a kernel could load as a vector."""
+    whole, part, wide = (8, 32), (8, 8), (8, 12)
+    found = []
+    for start, stride in ((1, 1), (2, 1), (3, 1), (4, 1), (1, 2), (0, 3)):
+        cut = f"""
+  %s = tensor.extract_slice %a[0, {start}] [8, 8] [1, {stride}] : {tensor(whole)} to {tensor(part)}"""
+        product = f"""
+  %zero = arith.constant 0.0 : f32
+  %p_empty = tensor.empty() : {tensor(wide)}
+  %p_start = linalg.fill ins(%zero : f32) outs(%p_empty : {tensor(wide)}) -> {tensor(wide)}
+  %p = linalg.matmul ins(%s, %b : {tensor(part)}, {tensor(wide)}) outs(%p_start : {tensor(wide)}) -> {tensor(wide)}"""
+
+        def columns(a: Array, start: int = start, stride: int = stride) -> Array:
+            return a[:, start : start + 8 * stride : stride]
+
+        found += [
+            _case(
+                f"slice.{start}.{stride}",
+                [(whole, "f32"), (wide, "f32")],
+                cut + linear("y", "s", part, "f32", 2, 1) + product,
+                [("y", part, "f32"), ("p", wide, "f32")],
+                lambda a, b, columns=columns: [columns(a) * 2 + 1, columns(a) @ b],
+            ),
+            _case(
+                f"slice.unknown_rows.{start}.{stride}",
+                [(whole, "f32")],
+                cut.replace(tensor(whole), "tensor<8x?xf32>") + linear("y", "s", part, "f32", 2, 1),
+                [("y", part, "f32")],
+                lambda a, columns=columns: [columns(a) * 2 + 1],
+                declared="%a: tensor<8x?xf32>",
+            ),
+        ]
+    store = (
+        linear("y", "a", part, "f32", 2, 1)
+        + f"""
+  %s = tensor.insert_slice %y into %b[0, 2] [8, 8] [1, 1] : {tensor(part)} into {tensor(wide)}"""
+    )
+
+    def stored(a: Array, b: Array) -> list[Array]:
+        out = b.copy()
+        out[:, 2:10] = a * 2 + 1
+        return [out]
+
+    return [
+        *found,
+        _case("slice.store", [(part, "f32"), (wide, "f32")], store, [("s", wide, "f32")], stored),
     ]
