@@ -134,8 +134,8 @@ FORMATS: tuple[Format, ...] = (
 _ZIPPED = ("torch", "pickle", "keras")  # ZIP archives by ending
 
 _SUPPORTED = (
-    "ONNX (.onnx), PyTorch (.pt2), JAX (.jaxexport), and MLIR text or bytecode (.mlir, .mlirbc) with linalg, TOSA, "
-    "StableHLO or torch"
+    "ONNX (.onnx), PyTorch (.pt2), JAX (.jaxexport), TensorFlow Lite (.tflite), language models in GGUF (.gguf), and "
+    "MLIR text or bytecode (.mlir, .mlirbc) with linalg, TOSA, StableHLO or torch"
 )
 
 

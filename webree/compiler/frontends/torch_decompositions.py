@@ -68,4 +68,40 @@ _WRITTEN_OUT = (
 def decompose(program: Any) -> Any:
     """The program with the operators of the table written out, and without mutation."""
     packets = [getattr(torch.ops.aten, name) for name in _WRITTEN_OUT]
-    return program.run_decompositions(dict(get_decompositions(packets)))
+    return program.run_decompositions({**get_decompositions(packets), **_OWN})
+
+
+def _attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """Attention as matrix products, as `torch.nn.functional.scaled_dot_product_attention` defines it: a row without a
+    key to look at gives zeros. The compiler's own conversion takes masks of the query's rank only."""
+    if enable_gqa:
+        repeats = query.size(-3) // key.size(-3)
+        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
+    factor = scale if scale is not None else query.size(-1) ** -0.5
+    scores = torch.matmul(query * factor, key.transpose(-2, -1))
+    if is_causal:
+        rows, columns = torch.arange(query.size(-2)), torch.arange(key.size(-2))
+        attn_mask = columns <= rows.unsqueeze(-1)
+    if attn_mask is None:
+        weights = torch.softmax(scores, -1)
+    elif attn_mask.dtype == torch.bool:
+        weights = torch.softmax(scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min), -1)
+        weights = torch.where(attn_mask.any(-1, keepdim=True), weights, 0.0)
+    else:
+        weights = torch.softmax(scores + attn_mask, -1)
+    if dropout_p:
+        weights = torch.dropout(weights, dropout_p, True)
+    return torch.matmul(weights, value)
+
+
+_OWN = {torch.ops.aten.scaled_dot_product_attention.default: _attention}
