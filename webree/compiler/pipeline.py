@@ -24,7 +24,7 @@ from webree.codegen_cpu import schedules as cpu_schedules
 from webree.codegen_cpu.conversions import write_out_conversions
 from webree.codegen_wgsl import schedules
 from webree.compiler.classes import write_out_classes
-from webree.compiler.constants import outline_constants
+from webree.compiler.constants import outline_constants, protect_constants
 from webree.compiler.cpu_target import VMVX_PROFILES, WASM_FORMAT
 from webree.compiler.demotion import demote_f64
 from webree.compiler.executables import (
@@ -171,6 +171,7 @@ class Pipeline:
             module = self._phase(imported.module, None, "input")
         except CompileError as error:
             raise (imported.explain(error) if imported.explain is not None else error) from error
+        protect_constants(module)
         prepare_linalg_ext(module, keep_results=self.plan.webgpu is not None)
         if self.plan.webgpu is not None:
             self.warnings += demote_f64(self.session, module)

@@ -179,6 +179,9 @@ class Checker:
                     failed = error.status == StatusCode.ABORTED
                     result = FAILED if failed else ERROR
                     yield Outcome(label, name, result, "run", _text(error), time.perf_counter() - start)
+                except Exception as error:  # the other functions have their turn
+                    why = f"{type(error).__name__}: {error} (this is a fault of webree)"
+                    yield Outcome(label, name, ERROR, "run", why, time.perf_counter() - start)
 
     def _compiles_for(self) -> CompilesFor:
         if self._wanted is None:
