@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from webree.compiler.demotion import CompileWarning
+from webree.compiler.demotion import CompileWarning, check_demotions
 from webree.compiler.frontends import import_model, open_source
 from webree.compiler.frontends.traced import Examples
 from webree.compiler.parameters import ParameterFile
@@ -36,6 +36,7 @@ def compile(
     execution_model: str = "async-internal",
     profile: str | None = None,
     dims: Mapping[str, int] | None = None,
+    demote: Sequence[str] = (),
     parameters: str | os.PathLike[str] | None = None,
     entry_name: str = "main",
     compile_to: str | None = None,
@@ -64,6 +65,9 @@ def compile(
             default limits, works everywhere) or `webgpu-software` (same limits, kernels shaped for adapters that
             compute on the CPU); for `vmvx`: `vmvx` or `vmvx-microkernels`. None: the first of each target.
         dims: sizes for symbolic dimensions of an ONNX model, by name; the others stay dynamic.
+        demote: number types to compute in narrower ones, weights included: any of `f32-to-f16`, `i64-to-i32`,
+            `f64-to-f32`. Functions keep their types but for f64, and convert: larger numbers become infinite, or lose
+            their upper bits. Sums of halves are accumulated in f32.
         parameters: a file ending in `.safetensors` or `.irpa` that gets the weights of 256 bytes and more, instead of
             the module; load with `parameters={"model": FILE}`. It is written whole, once all else has succeeded.
         entry_name: name of the model's function, where the source gives it none. MLIR functions keep their names.
@@ -110,6 +114,7 @@ def compile(
             dump_wgsl=None if dump_wgsl is None else Path(dump_wgsl),
             dump_wasm=None if dump_wasm is None else Path(dump_wasm),
             parameters=weights,
+            demotions=check_demotions(demote),
         )
         pipeline.step("import")
         imported = import_model(session, model, input_format, dims=dims or {}, entry_name=entry_name)

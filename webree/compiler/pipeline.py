@@ -23,10 +23,12 @@ from typing import Any
 from webree.codegen_cpu import schedules as cpu_schedules
 from webree.codegen_cpu.conversions import write_out_conversions
 from webree.codegen_wgsl import schedules
+from webree.compiler.bindings import limit_operands
+from webree.compiler.check_dialect import prepare_checks
 from webree.compiler.classes import write_out_classes
-from webree.compiler.constants import outline_constants, protect_constants
+from webree.compiler.constants import outline_constants
 from webree.compiler.cpu_target import VMVX_PROFILES, WASM_FORMAT
-from webree.compiler.demotion import demote_f64
+from webree.compiler.demotion import demote, demote_f64
 from webree.compiler.executables import (
     Kernels,
     dispatch_statistics,
@@ -38,6 +40,7 @@ from webree.compiler.executables import (
 from webree.compiler.frontends import ImportedModel
 from webree.compiler.half_functions import widen_half_functions
 from webree.compiler.host import insert_libraries, name_device
+from webree.compiler.in_place import protect_read_values
 from webree.compiler.inline import check_parameters, keep_constants
 from webree.compiler.integers import write_out_integer_powers, write_out_integers
 from webree.compiler.linalg_ext import prepare_linalg_ext
@@ -57,6 +60,7 @@ from webree.compiler.signatures import (
 )
 from webree.compiler.slices import pick_from_whole
 from webree.compiler.stablehlo import repair_stablehlo
+from webree.compiler.state import separate_state
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
 from webree.errors import CompileError, UsageError
@@ -114,6 +118,7 @@ class Pipeline:
         dump_wgsl: folder for one `.wgsl` per executable, or None.
         dump_wasm: folder for the `.wasm` libraries, or None.
         parameters: the file that gets the weights, or None to keep them in the module.
+        demotions: number types to be narrowed, of `webree.compiler.demotion.DEMOTIONS`.
         kernels: the executables for WebGPU, once they are translated.
         seconds: time of each finished step.
         warnings: what the caller should know about the result.
@@ -126,6 +131,7 @@ class Pipeline:
     dump_wgsl: Path | None = None
     dump_wasm: Path | None = None
     parameters: ParameterFile | None = None
+    demotions: tuple[str, ...] = ()
     kernels: tuple[Kernels, ...] = field(default=(), init=False)
     seconds: dict[str, float] = field(default_factory=dict, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
@@ -171,14 +177,17 @@ class Pipeline:
             module = self._phase(imported.module, None, "input")
         except CompileError as error:
             raise (imported.explain(error) if imported.explain is not None else error) from error
-        protect_constants(module)
+        prepare_checks(module)
         prepare_linalg_ext(module, keep_results=self.plan.webgpu is not None)
+        for name in self.demotions:
+            self.warnings += demote(self.session, module, name, self._unsigned)
         if self.plan.webgpu is not None:
             self.warnings += demote_f64(self.session, module)
         if self.plan.execution_model == "async-external":
             check_fenced_results(module)
         if self.plan.is_inline:
             check_parameters(module, self.plan.execution_model)
+        separate_state(module)
         self._set_target(module)
         set_names(module, imported.signatures)
         return module
@@ -192,8 +201,12 @@ class Pipeline:
                 outline_constants(module)
                 if self.parameters is not None:
                     self.parameters.export(self.session, module)
-            case "flow" if self.plan.cpu is not None:
-                write_out_conversions(module)
+                if self.plan.webgpu is not None:
+                    limit_operands(module, self.plan.webgpu.limits.max_storage_buffers_per_shader_stage)
+            case "flow":
+                protect_read_values(module)
+                if self.plan.cpu is not None:
+                    write_out_conversions(module)
             case "stream" if self.plan.is_inline:
                 keep_constants(module)
             case "executable-configurations":  # amends what the compiler chose

@@ -70,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_target_argument(parser)
     add_compile_arguments(parser)
     parser.add_argument(
+        "--demote",
+        action="append",
+        default=[],
+        metavar="FROM-to-TO",
+        help="compute in a narrower type: f32-to-f16, i64-to-i32 or f64-to-f32 (repeatable)",
+    )
+    parser.add_argument(
         "--parameters",
         metavar="FILE",
         type=Path,
@@ -164,6 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
             execution_model=arguments.execution_model,
             profile=arguments.profile,
             dims=dims,
+            demote=arguments.demote,
             parameters=arguments.parameters,
             entry_name=arguments.entry_name,
             compile_to=arguments.compile_to,
