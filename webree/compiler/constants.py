@@ -14,36 +14,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["outline_constants", "protect_constants"]
+__all__ = ["outline_constants"]
 
 _KEPT_ELEMENTS = 4
 _PREFIX = "__weights_"
-
-
-def protect_constants(module: Any) -> int:
-    """Keep constants that programs hide behind an optimisation barrier (`util.unfoldable_constant` does) from being
-    changed; returns how many. The scheduler takes what comes from a barrier for a value that it may work on in place,
-    although the memory is the constant's, and other functions may have the same one. A second use at the end makes it
-    copy. For the module after the phase `input`."""
-    from iree.compiler import ir
-
-    found = [op for op in _walk(module) if _hides_constant(op)]
-    for op in found:
-        *_, last = op.block
-        with op.context, op.location, ir.InsertionPoint(last):
-            ir.Operation.create("util.optimization_barrier", [op.results[0].type], [op.results[0]])
-    return len(found)
-
-
-def _hides_constant(op: Any) -> bool:
-    from iree.compiler import ir
-
-    if op.name not in ("util.unfoldable_constant", "util.optimization_barrier"):
-        return False
-    if len(op.results) != 1 or not isinstance(op.results[0].type, ir.RankedTensorType):
-        return False
-    owners = [operand.owner for operand in op.operands]
-    return all(not isinstance(owner, ir.Block) and owner.name == "arith.constant" for owner in owners)
 
 
 def outline_constants(module: Any) -> int:
