@@ -25,7 +25,6 @@ from webree.codegen_cpu.conversions import write_out_conversions
 from webree.codegen_wgsl import schedules
 from webree.compiler.bindings import limit_operands
 from webree.compiler.check_dialect import prepare_checks
-from webree.compiler.check_dialect import prepare_checks
 from webree.compiler.classes import write_out_classes
 from webree.compiler.constants import outline_constants
 from webree.compiler.cpu_target import VMVX_PROFILES, WASM_FORMAT
