@@ -15,6 +15,7 @@ from webree.compiler.frontends.onnx_builder import Builder, attributes_of
 __all__ = ["RULES", "either"]
 
 _CHOICES = 8
+_ELEMENTWISE = ("Cast", "CastLike", "Exp", "Identity", "Log", "Sqrt")
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 
 
@@ -34,6 +35,7 @@ def _reduce(node: Any, build: Builder) -> str | None:
     if count[0] == 0:
         everything = [] if attributes.get("noop_with_empty_axes", 0) else list(range(len(shape)))
         return _reduction(build, node.op_type, source, everything, keepdims)
+    result = result or _wanted_shape(build, node.output[0])
     if result is None:
         return None
     choices = [
@@ -43,6 +45,19 @@ def _reduce(node: Any, build: Builder) -> str | None:
         return None
     values = [_reduction(build, node.op_type, source, list(choice), keepdims) for choice in choices]
     return build.choose([_is_choice(build, axes, choice, len(shape)) for choice in choices[:-1]], values)
+
+
+def _wanted_shape(build: Builder, name: str) -> list[int] | None:
+    """The sizes of a value that inference does not know, from what is made of it element by element."""
+    for _ in range(_CHOICES):
+        users = build.users_of(name)
+        if len(users) != 1 or users[0].op_type not in _ELEMENTWISE or users[0].input[0] != name:
+            return None
+        name = users[0].output[0]
+        shape = build.static_shape_of(name)
+        if shape is not None:
+            return shape
+    return None
 
 
 def _reduction(build: Builder, kind: str, source: str, axes: list[int], keepdims: int) -> str:

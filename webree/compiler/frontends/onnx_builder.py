@@ -64,6 +64,7 @@ class Builder:
         self.value_infos: list[Any] = []
         self._prefix = self._name = ""
         self._count = 0
+        self._graph = graph
         self._types: dict[str, Any] = dict(outer._types) if outer is not None else {}
         self._types |= {item.name: item.type.tensor_type for item in value_infos_of(graph)}
         self._constants: dict[str, Any] = dict(outer._constants) if outer is not None else {}
@@ -117,6 +118,10 @@ class Builder:
             return self._constants[name].dtype
         kind = self._types.get(name)
         return helper.tensor_dtype_to_np_dtype(kind.elem_type) if kind is not None and kind.elem_type else None
+
+    def users_of(self, name: str) -> list[Any]:
+        """The nodes of this graph that take a value."""
+        return [node for node in self._graph.node if name in node.input]
 
     # --- What is made -------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,8 @@ def _scan(node: Any, build: Builder) -> list[str] | None:
     attributes = attributes_of(node)
     body = attributes["body"]
     count = attributes["num_scan_inputs"]
+    if build.opset < 9:
+        return _scan_batches(node, build)
     carried, scanned = list(node.input[: len(node.input) - count]), list(node.input[len(node.input) - count :])
     made = len(body.output) - len(carried)
     axes = list(attributes.get("scan_input_axes", [0] * count))
@@ -101,8 +103,39 @@ def _scan(node: Any, build: Builder) -> list[str] | None:
     return carried + stacked
 
 
+def _scan_batches(node: Any, build: Builder) -> list[str] | None:
+    """Version 8: every value has a batch in front, and each of its entries is scanned on its own."""
+    attributes = attributes_of(node)
+    body, count = attributes["body"], attributes["num_scan_inputs"]
+    given = list(node.input[1:])
+    first = len(given) - count
+    shape = build.static_shape_of(given[first])
+    if shape is None or node.input[0] or not 0 < shape[0] * shape[1] <= _ITERATIONS:
+        return None
+    backwards = list(attributes.get("directions", [0] * count))
+    entries: list[list[str]] = []
+    for entry in range(shape[0]):
+        own = [build.op("Gather", name, build.constant(entry, "int64"), axis=0) for name in given]
+        carried = own[:first]
+        collected: list[list[str]] = [[] for _ in range(len(body.output) - first)]
+        for index in range(shape[1]):
+            rows = []
+            for name, back in zip(own[first:], backwards, strict=True):
+                position = shape[1] - 1 - index if back else index
+                rows.append(build.op("Gather", name, build.constant(position, "int64"), axis=0))
+            results = _insert(body, [*carried, *rows], build)
+            carried = results[:first]
+            for values, value in zip(collected, results[first:], strict=True):
+                values.append(value)
+        entries.append(carried + [_stack(build, values, 0) for values in collected])
+    return [_stack(build, list(values), 0) for values in zip(*entries, strict=True)]
+
+
 def _stack(build: Builder, values: Sequence[str], axis: int) -> str:
-    rows = [build.op("Unsqueeze", value, build.constant([axis], "int64")) for value in values]
+    if build.opset < 13:
+        rows = [build.op("Unsqueeze", value, axes=[axis]) for value in values]
+    else:
+        rows = [build.op("Unsqueeze", value, build.constant([axis], "int64")) for value in values]
     return rows[0] if len(rows) == 1 else build.op("Concat", *rows, axis=axis)
 
 

@@ -120,6 +120,8 @@ def _raise_opset(model: Any) -> Any:
 
     if opset_of(model) >= _OPSET:
         return model
+    if opset_of(model) < 9 and any(node.op_type == "Scan" for node in model.graph.node):
+        return model  # the converter takes the batch from the sizes of the model's inputs
     try:
         converted = onnx.version_converter.convert_version(model, _OPSET)
         onnx.checker.check_model(converted)

@@ -14,7 +14,11 @@ from typing import Any
 from webree.compiler.frontends import (
     onnx_axes,
     onnx_control,
+    onnx_elementwise,
     onnx_neural,
+    onnx_pools,
+    onnx_quantized,
+    onnx_recurrent,
     onnx_resize,
     onnx_sampling,
     onnx_selection,
@@ -31,7 +35,11 @@ __all__ = ["RULES", "name_nodes", "simplify"]
 RULES: Mapping[str, Callable[[Any, Builder], str | list[str] | None]] = {
     **onnx_axes.RULES,
     **onnx_control.RULES,
+    **onnx_elementwise.RULES,
     **onnx_neural.RULES,
+    **onnx_pools.RULES,
+    **onnx_quantized.RULES,
+    **onnx_recurrent.RULES,
     **onnx_resize.RULES,
     **onnx_sampling.RULES,
     **onnx_selection.RULES,

@@ -1,7 +1,7 @@
 """Rules for operators that pick, place and order elements: Slice, Pad, NonMaxSuppression, Unique, scattering.
 
-Enters: a node. Leaves: gathers by computed positions, comparisons of all pairs, and loops. Where a size of the result is
-known at run time only, the positions come from NonZero.
+Enters: a node. Leaves: gathers by computed positions, comparisons of all pairs, and loops. Where a size of the result
+is known at run time only, the positions come from NonZero.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WORK = 1 << 26
 def _slice(node: Any, build: Builder) -> str | None:
     """Bounds that are known at run time only, for a result of known size."""
     names = [*node.input, "", "", ""][:5]
-    source, starts, ends, axes, steps = names
+    source, starts, _, axes, steps = names
     shape, result = build.static_shape_of(source), build.static_shape_of(node.output[0])
     inputs = [name for name in names[1:] if name]
     if shape is None or result is None or all(build.constant_of(name) is not None for name in inputs):

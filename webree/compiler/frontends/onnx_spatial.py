@@ -12,6 +12,7 @@ from typing import Any
 
 from webree.compiler.frontends.onnx_axes import either
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
+from webree.compiler.frontends.onnx_pools import inverse_real_dft
 from webree.errors import CompileError
 
 __all__ = ["RULES"]
@@ -116,6 +117,8 @@ def _dft(node: Any, build: Builder) -> str | None:
     attributes = attributes_of(node)
     if shape is None or kind is None or result is None:
         return None
+    if attributes.get("inverse", 0) and attributes.get("onesided", 0):
+        return inverse_real_dft(node, build)
     rank = len(shape)
     given = None
     if len(node.input) > 1 and node.input[1]:
@@ -224,20 +227,8 @@ def _determinant(node: Any, build: Builder) -> str:
     return build.op("Squeeze", determinant, build.constant([-2, -1], "int64"))
 
 
-def _bit_cast(node: Any, build: Builder) -> str | None:
-    """Between integers of one width the value modulo its range is the same bits."""
-    from onnx import helper
-
-    kind = build.type_of(node.input[0])
-    target = attributes_of(node)["to"]
-    if kind is None or kind.kind not in "biu" or helper.tensor_dtype_to_np_dtype(target).kind not in "iu":
-        return None
-    return build.op("Cast", node.input[0], to=target)
-
-
 RULES: dict[str, Callable[[Any, Builder], str | list[str] | None]] = {
     "AffineGrid": _affine_grid,
-    "BitCast": _bit_cast,
     "ConvTranspose": _conv_transpose,
     "DFT": _dft,
     "Det": _determinant,
