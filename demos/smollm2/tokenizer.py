@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import functools
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -91,7 +92,7 @@ class Tokenizer:
         parts = list(letters)
         worst = len(self._ranks)
         while len(parts) > 1:
-            ranks = [self._ranks.get(pair, worst) for pair in zip(parts, parts[1:], strict=False)]
+            ranks = [self._ranks.get(pair, worst) for pair in itertools.pairwise(parts)]
             best = min(ranks)
             if best == worst:
                 break

@@ -30,17 +30,18 @@ FORMATS: Mapping[str, tuple[int, int, int, tuple[int, ...]]] = {
     "BF16": (30, 1, 2, ()),
 }
 
-# Largest code times largest six-bit scale, as far as a block has one: what a block's f16 scale is multiplied by.
+# Largest code times largest six-bit scale, as far as a block has one; the middle of the codes of formats with minima.
 _LARGEST = {
     "Q4_0": 8,
-    "Q4_1": 15,
+    "Q4_1": 8,
     "Q5_0": 16,
-    "Q5_1": 31,
+    "Q5_1": 16,
     "Q8_0": 127,
-    "Q4_K": 15 * 63,
-    "Q5_K": 31 * 63,
+    "Q4_K": 8 * 63,
+    "Q5_K": 16 * 63,
     "Q6_K": 32 * 127,
 }
+_MIDDLE = {"Q4_1": -7.5, "Q5_1": -15.5, "Q4_K": 7.5, "Q5_K": 15.5}
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,10 @@ def random_blocks(name: str, shape: tuple[int, int], form: str, random: np.rando
         return plain(name, random.normal(0, size, shape), form)
     _, elements, byte_size, scales = FORMATS[form]
     blocks = random.integers(0, 256, (shape[0], shape[1] // elements, byte_size), np.uint8)
-    for number, place in enumerate(scales):
-        largest = 2 * size / _LARGEST[form] * random.uniform(0.5, 1, blocks.shape[:2])
-        if number:  # a minimum: K formats subtract 63 times it, the others add it
-            largest = 2 * size * random.uniform(0.4, 0.6, blocks.shape[:2]) * (1 / 63 if form.endswith("K") else -1)
-        blocks[..., place : place + 2] = largest.astype(np.float16)[..., None].view(np.uint8)
+    scale = 2 * size / _LARGEST[form] * random.uniform(0.5, 1, blocks.shape[:2])
+    for number, place in enumerate(scales):  # the second one makes the values' mean zero, or nearly
+        values = scale if number == 0 else scale * _MIDDLE[form] * random.uniform(0.9, 1.1, scale.shape)
+        blocks[..., place : place + 2] = values.astype(np.float16)[..., None].view(np.uint8)
     return Tensor(name, shape, form, blocks.tobytes())
 
 

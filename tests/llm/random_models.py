@@ -1,22 +1,53 @@
 """Small language models with random weights, as GGUF files.
 
-Enters: an architecture, a seed, the tensor types to use. Leaves: the file's bytes and its metadata.
+Enters: an architecture, a seed, the tensor types to use. Leaves: a `RandomModel`: the file's bytes, and the reference
+that computes the same model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tests.llm.blocks import values_of
 from tests.llm.gguf_writer import Tensor, plain, random_blocks, write_gguf
+from tests.llm.reference import Reference
 
-__all__ = ["random_gpt2", "random_llama"]
+__all__ = ["RandomModel", "random_gpt2", "random_llama"]
+
+_SMALLEST_LEAD = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class RandomModel:
+    """A model as a file, and as the reference computes it."""
+
+    data: bytes
+    reference: Reference
+    vocabulary: int
+
+    def greedy(self, seed: int, prompt_length: int, count: int) -> tuple[list[int], list[int]]:
+        """A prompt and the `count` tokens that follow by the reference. The first random prompt is taken where every
+        token leads clearly: rounding decides between tokens whose logits are equal to 1e-4 of their spread."""
+        random = np.random.default_rng(seed)
+        while True:
+            prompt = random.integers(0, self.vocabulary, prompt_length).tolist()
+            tokens, lead = self.reference.greedy(prompt, count)
+            if lead > _SMALLEST_LEAD:
+                return prompt, tokens
+
+
+def _model(metadata: dict[str, Any], tensors: Sequence[Tensor], vocabulary: int) -> RandomModel:
+    values = {tensor.name: values_of(tensor) for tensor in tensors}
+    return RandomModel(write_gguf(metadata, tensors), Reference(metadata, values), vocabulary)
 
 
 def random_gpt2(
     seed: int, *, layers: int = 4, width: int = 128, heads: int = 4, vocabulary: int = 512, context: int = 96
-) -> tuple[bytes, dict[str, Any]]:
+) -> RandomModel:
     """A GPT-2: LayerNorm before each block, learned positions, GELU, the embedding tied to the output; F32."""
     random = np.random.default_rng(seed)
     metadata = {
@@ -46,7 +77,7 @@ def random_gpt2(
             tensors.append(plain(f"{prefix}.{name}.weight", random.normal(0, 2 / shape[1] ** 0.5, shape)))
             tensors.append(plain(f"{prefix}.{name}.bias", random.normal(0, 0.1, shape[:1])))
     tensors += _norm("output_norm", width, random)
-    return write_gguf(metadata, tensors), metadata
+    return _model(metadata, tensors, vocabulary)
 
 
 def random_llama(
@@ -62,7 +93,7 @@ def random_llama(
     context: int = 96,
     types: tuple[str, ...] = ("Q4_1",),
     embedding: str = "Q8_0",
-) -> tuple[bytes, dict[str, Any]]:
+) -> RandomModel:
     """A LLaMA (or Qwen2, with biases): RMSNorm, rotary positions, grouped queries, SwiGLU, the embedding tied to the
     output. The matrices take the types of `types` in turn."""
     random = np.random.default_rng(seed)
@@ -100,7 +131,7 @@ def random_llama(
         for norm in ("attn_norm", "ffn_norm"):
             tensors.append(plain(f"{prefix}.{norm}.weight", random.uniform(0.5, 1.5, width)))
     tensors.append(plain("output_norm.weight", random.uniform(0.5, 1.5, width)))
-    return write_gguf(metadata, tensors), metadata
+    return _model(metadata, tensors, vocabulary)
 
 
 def _norm(name: str, width: int, random: np.random.Generator) -> list[Tensor]:

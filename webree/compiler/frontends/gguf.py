@@ -181,12 +181,13 @@ class _Model:
             places = self._values("position_embd.weight", None)
             if places.ndim != 2 or places.shape[0] < shape.context or places.shape[1] != shape.width:
                 raise self._error(f"position_embd.weight has the shape {list(places.shape)}")
-            found["position_embd"] = np.ascontiguousarray(places[: shape.context])
+            room = np.zeros((max(0, shape.room - len(places)), shape.width), np.float32)
+            found["position_embd"] = np.concatenate([places[: shape.room], room])
         self._refuse_unused()
         return found
 
     def rotations(self) -> Any:
-        """The 2×2 rotation of each position and frequency, `[context, half, 2, 2]` float32, or None.
+        """The 2×2 rotation of each position and frequency, `[room, half, 2, 2]` float32, or None.
 
         https://arxiv.org/abs/2104.09864, equation 15: position m turns pair i by the angle m * base^(-2i / d)."""
         import numpy as np
@@ -201,7 +202,7 @@ class _Model:
         frequencies = base ** (-np.arange(half) / half)
         if "rope_freqs.weight" in self._file.tensors:
             frequencies = frequencies / self._values("rope_freqs.weight", (half,))
-        angles = np.arange(self._shape.context)[:, None] * frequencies
+        angles = np.arange(self._shape.room)[:, None] * frequencies
         cosines, sines = np.cos(angles), np.sin(angles)
         rows = np.stack([np.stack([cosines, -sines], -1), np.stack([sines, cosines], -1)], -2)
         return np.ascontiguousarray(rows, np.float32)

@@ -10,8 +10,9 @@ of a module with these functions, and the arrays that belong into its globals:
     position() -> i32                       how many tokens are in the cache
 
 Keys and values of all tokens so far are mutable globals: one buffer per layer and kind, which stays on the device
-between calls. Attention reads all of the cache and masks what lies behind the position, so that its kernels have fixed
-sizes. Weights stay as the file has them quantised; kernels turn codes into values as they read them.
+between calls. Attention reads all of the cache and masks what lies behind the position, and prompts are computed in
+chunks, so that all kernels have fixed sizes. Weights stay as the file has them quantised; kernels turn codes into
+values as they read them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from webree.compiler.frontends.gguf_weights import Weight
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Decoder", "Shape"]
+__all__ = ["CHUNK", "Decoder", "Shape"]
+
+CHUNK = 16
+"""Tokens that `prefill` computes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +66,32 @@ class Shape:
     rope: str | None
     gated: bool
 
+    @property
+    def room(self) -> int:
+        """Rows of the cache: a chunk that begins at the last position fits, and the number is a multiple of `CHUNK`."""
+        return -(-(self.context + CHUNK - 1) // CHUNK) * CHUNK
+
 
 class Decoder:
     """Writes the module; `text()` is the module, `arrays` what its globals hold, by symbol."""
 
     def __init__(self, shape: Shape, weights: Mapping[str, Weight], vectors: Mapping[str, Any], rope: Any) -> None:
-        """`weights` are matrices and `vectors` norms and biases by name; `rope` is `[context, half, 2, 2]` or None."""
+        """`weights` are matrices and `vectors` norms and biases by name; `rope` is `[room, half, 2, 2]` or None."""
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self._shape = shape
         self._weights = weights
-        self._constants = Constants(self.arrays, weights, vectors, rope, shape.context)
+        self._room = shape.room
+        self._constants = Constants(self.arrays, weights, vectors, rope, shape.room)
 
     def text(self) -> str:
         """MLIR text; the globals that `arrays` names have no values in it yet."""
-        functions = [self._step("prefill", None), self._step("decode", 1), self._small_functions()]
+        functions = [self._append(CHUNK), self._append(1), self._prefill(), self._decode(), self._small_functions()]
         return "\n".join([*self._globals(), *functions])
 
     def _globals(self) -> list[str]:
         shape = self._shape
         lines = [f'util.global private @"{name}" : {_type_of(array)}' for name, array in self.arrays.items()]
-        cache = Value("", (shape.context, shape.kv_heads, shape.head_size)).type
+        cache = Value("", (self._room, shape.kv_heads, shape.head_size)).type
         # Mutable globals that begin with equal values become one buffer in the compiler's passes, and then share their
         # updates. What a cache begins with is never seen, so each begins with a number of its own.
         for number in range(2 * shape.layers):
@@ -110,58 +120,84 @@ func.func public @position() -> i32 {{
 }}
 """
 
-    def _step(self, name: str, rows: int | None) -> str:
-        """The function that appends tokens."""
-        text = Text(rows)
-        size = "?" if rows is None else rows
-        argument = "tokens" if rows is None else "token"
-        tokens = Value(f"%{argument}", (rows,), "i32")
-        if rows is None:
-            zero = text.index(0)
-            text.do(f"%rows = tensor.dim {tokens.name}, {zero} : {tokens.type}")
-        else:
-            text.do(f"%rows = arith.constant {rows} : index")
+    def _append(self, rows: int) -> str:
+        """The private function that appends `rows` tokens, of which the first `%count` count: the features of the last
+        of these, before the output's norm."""
+        text, shape = Text(), self._shape
+        kernels = Kernels(text, self._constants, rows)
+        tokens = Value("%tokens", (rows,), "i32")
         text.do('%position = util.global.load @"state.position" : index')
-        text.do("%end = arith.addi %position, %rows : index")
-        self._check_room(text, rows)
-        token = self._tokens(text, tokens)
-        text.do('util.global.store %end, @"state.position" : index')
-        text.do(f"return {token.name} : {token.type}")
-        head = f'func.func public @{name}(%{argument}: tensor<{size}xi32> {{iree.abi.name = "{argument}"}})'
-        return "\n".join([f'{head} -> (tensor<1xi32> {{iree.abi.name = "token"}}) {{', *text.lines, "}"])
-
-    def _check_room(self, text: Text, rows: int | None) -> None:
-        context = text.index(self._shape.context)
-        fits = text.op(f"arith.cmpi ule, %end, {context} : index")
-        text.do(f'cf.assert {fits}, "the context of {self._shape.context} tokens is full; reset() empties it"')
-        if rows is None:
-            one = text.index(1)
-            some = text.op(f"arith.cmpi uge, %rows, {one} : index")
-            text.do(f'cf.assert {some}, "no tokens were given"')
-
-    def _tokens(self, text: Text, tokens: Value) -> Value:
-        """Everything between the tokens and the one that follows."""
-        shape = self._shape
-        kernels = Kernels(text, self._constants)
         x = kernels.embedding(tokens, shape.width, shape.vocabulary)
         for layer in range(shape.layers):
             prefix = f"blk.{layer}"
             x = self._attention(kernels, x, prefix, layer)
             x = self._feed_forward(kernels, x, prefix)
-        if text.rows is None:
-            one = text.index(1)
-            x = text.slice(x, 0, text.op(f"arith.subi %rows, {one} : index"), 1)
-        x = self._norm(kernels, x, "output_norm")
+        if rows > 1:
+            x = text.slice(x, 0, text.op(f"arith.subi %count, {text.index(1)} : index"), 1)
+        text.do("%end = arith.addi %position, %count : index")
+        text.do('util.global.store %end, @"state.position" : index')
+        text.do(f"return {x.name} : {x.type}")
+        head = f"func.func private @append.{rows}(%tokens: {tokens.type}, %count: index) -> {x.type} {{"
+        return "\n".join([head, *text.lines, "}"])
+
+    def _prefill(self) -> str:
+        """Tokens in chunks of a fixed size, so that kernels have fixed sizes; the last one is filled up with zeros."""
+        text, hidden = Text(), Value("", (1, self._shape.width)).type
+        chunk = f"tensor<{CHUNK}xi32>"
+        text.do("%zero = arith.constant 0 : index")
+        text.do("%rows = tensor.dim %tokens, %zero : tensor<?xi32>")
+        self._check_room(text)
+        text.do(f"""%step = arith.constant {CHUNK} : index
+  %chunks = arith.ceildivui %rows, %step : index
+  %size = arith.muli %chunks, %step : index
+  %none = arith.constant 0 : i32
+  %empty = tensor.empty(%size) : tensor<?xi32>
+  %zeros = linalg.fill ins(%none : i32) outs(%empty : tensor<?xi32>) -> tensor<?xi32>
+  %padded = tensor.insert_slice %tokens into %zeros[0] [%rows] [1] : tensor<?xi32> into tensor<?xi32>
+  %nothing = arith.constant dense<0.0> : {hidden}
+  %last = scf.for %start = %zero to %rows step %step iter_args(%before = %nothing) -> ({hidden}) {{
+    %part = tensor.extract_slice %padded[%start] [{CHUNK}] [1] : tensor<?xi32> to {chunk}
+    %left = arith.subi %rows, %start : index
+    %count = arith.minui %left, %step : index
+    %after = func.call @append.{CHUNK}(%part, %count) : ({chunk}, index) -> {hidden}
+    scf.yield %after : {hidden}
+  }}""")
+        return self._public(text, "prefill", "tokens", "?")
+
+    def _decode(self) -> str:
+        text, hidden = Text(), Value("", (1, self._shape.width)).type
+        text.do("%rows = arith.constant 1 : index")
+        self._check_room(text)
+        text.do(f"%last = func.call @append.1(%token, %rows) : (tensor<1xi32>, index) -> {hidden}")
+        return self._public(text, "decode", "token", "1")
+
+    def _public(self, text: Text, name: str, argument: str, size: str) -> str:
+        """A public function, finished: from the features `%last` to the logits and the next token."""
+        shape = self._shape
+        kernels = Kernels(text, self._constants, 1)
+        x = self._norm(kernels, Value("%last", (1, shape.width)), "output_norm")
         logits = text.reshape(kernels.matmul(x, "output"), [[0, 1]], (shape.vocabulary,))
         text.store(logits, "state.logits")
-        return kernels.largest(logits)
+        token = kernels.largest(logits)
+        text.do(f"return {token.name} : {token.type}")
+        head = f'func.func public @{name}(%{argument}: tensor<{size}xi32> {{iree.abi.name = "{argument}"}})'
+        return "\n".join([f'{head} -> (tensor<1xi32> {{iree.abi.name = "token"}}) {{', *text.lines, "}"])
+
+    def _check_room(self, text: Text) -> None:
+        context = self._shape.context
+        here = text.op('util.global.load @"state.position" : index')
+        end = text.op(f"arith.addi {here}, %rows : index")
+        fits = text.op(f"arith.cmpi ule, {end}, {text.index(context)} : index")
+        text.do(f'cf.assert {fits}, "the context of {context} tokens has no room for these; reset() empties it"')
+        some = text.op(f"arith.cmpi uge, %rows, {text.index(1)} : index")
+        text.do(f'cf.assert {some}, "no tokens were given"')
 
     def _norm(self, kernels: Kernels, x: Value, name: str) -> Value:
         norm = kernels.layer_norm if self._shape.layer_norm else kernels.rms_norm
         return norm(x, name, self._shape.epsilon)
 
     def _attention(self, kernels: Kernels, x: Value, prefix: str, layer: int) -> Value:
-        shape, text, rows = self._shape, kernels.text, kernels.text.rows
+        shape, text, rows = self._shape, kernels.text, kernels.rows
         group, half = shape.heads // shape.kv_heads, shape.head_size // 2
         kv_width = shape.kv_heads * shape.head_size
         normed = self._norm(kernels, x, f"{prefix}.attn_norm")
@@ -178,7 +214,7 @@ func.func public @position() -> i32 {{
             k = kernels.rotate(k, shape.kv_heads, half, shape.rope)
         q = text.reshape(q, [[0], [1, 2, 3]], (rows, shape.kv_heads, group, shape.head_size))
         k = text.reshape(k, [[0], [1, 2]], (rows, shape.kv_heads, shape.head_size))
-        cache = (shape.context, shape.kv_heads, shape.head_size)
+        cache = (self._room, shape.kv_heads, shape.head_size)
         keys = text.put(k, text.load(f"cache.{layer}.keys", cache), "%position")
         values = text.put(v, text.load(f"cache.{layer}.values", cache), "%position")
         text.store(keys, f"cache.{layer}.keys")

@@ -24,13 +24,13 @@ class Constants:
     """Arrays by the symbol of the global that holds them, added as functions ask for them."""
 
     def __init__(
-        self, arrays: dict[str, Any], weights: Mapping[str, Weight], vectors: Mapping[str, Any], rope: Any, context: int
+        self, arrays: dict[str, Any], weights: Mapping[str, Weight], vectors: Mapping[str, Any], rope: Any, room: int
     ) -> None:
         self.weights = weights
         self.vectors = vectors
         self._arrays = arrays
         self._rope = rope
-        self._context = context
+        self._room = room
 
     def load(self, text: Text, symbol: str, array: Any) -> Value:
         """Load a constant array in a function."""
@@ -38,7 +38,7 @@ class Constants:
         return text.load(symbol, array.shape, "f32" if array.dtype.name == "float32" else "i32")
 
     def rope(self, text: Text) -> Value:
-        """Rotations `[context, half, 2, 2]`."""
+        """Rotations `[room, half, 2, 2]`."""
         return self.load(text, "rope", self._rope)
 
     def numbers(self, text: Text, count: int) -> Value:
@@ -49,7 +49,7 @@ class Constants:
 
     def positions(self, text: Text) -> Value:
         """The positions of the cache, as i32."""
-        return self.numbers(text, self._context)
+        return self.numbers(text, self._room)
 
     def shifts(self, text: Text, bits: int) -> Value:
         """The shifts that bring each code of a word to its lowest bits (`bits` 4, 8, 16)."""
@@ -59,10 +59,11 @@ class Constants:
 
 
 class Kernels:
-    """Writes the parts into one function."""
+    """Writes the parts into one function, for `rows` tokens at a time."""
 
-    def __init__(self, text: Text, constants: Constants) -> None:
+    def __init__(self, text: Text, constants: Constants, rows: int) -> None:
         self.text = text
+        self.rows = rows
         self._constants = constants
 
     # --- Weights --------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ class Kernels:
         squares = self.text.reduce("tk", "k", [(x, "tk")], x.shape[:1], _square)
         weight = self._vector(f"{name}.weight")
         assert weight is not None
-        count = x.shape[1] or 1
+        count = x.shape[1]
 
         def scale(b: Body, e: Sequence[str]) -> str:
             factor = _inverse_root(b, e[1], count, epsilon)
@@ -158,7 +159,7 @@ class Kernels:
 
     def layer_norm(self, x: Value, name: str, epsilon: float) -> Value:
         """`(x - mean) / sqrt(variance + epsilon) * weight + bias`, over the last axis of `[T, width]`."""
-        text, count = self.text, x.shape[1] or 1
+        text, count = self.text, x.shape[1]
         total = text.reduce("tk", "k", [(x, "tk")], x.shape[:1], lambda b, e: e[0])
 
         def centre(b: Body, e: Sequence[str]) -> str:
@@ -242,7 +243,7 @@ class Kernels:
 
     def largest(self, logits: Value) -> Value:
         """The index of the largest of `[V]`, the first of equals, as `[1]` i32: in parts, then among the parts."""
-        text, count = self.text, logits.shape[0] or 1
+        text, count = self.text, logits.shape[0]
         parts = next(size for size in range(_ARGMAX_PARTS, 0, -1) if count % size == 0)
         split = text.reshape(logits, [[0, 1]], (parts, count // parts))
         numbers = text.reshape(self._constants.numbers(text, count), [[0, 1]], (parts, count // parts))
@@ -250,7 +251,7 @@ class Kernels:
         joined = [text.reshape(item, [[0, 1]], (1, parts)) for item in (best, where)]
         return self._best("pk", [(item, "pk") for item in joined], (1,))[1]
 
-    def _best(self, loops: str, inputs: Sequence[tuple[Value, str]], shape: tuple[int | None, ...]) -> list[Value]:
+    def _best(self, loops: str, inputs: Sequence[tuple[Value, str]], shape: tuple[int, ...]) -> list[Value]:
         start = [(self.text.fill(shape, "f32", f"{_LOWEST:.9e}"), "p"), (self.text.fill(shape, "i32", "0"), "p")]
 
         def better(b: Body, e: Sequence[str]) -> list[str]:

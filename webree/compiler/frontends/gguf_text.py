@@ -1,8 +1,7 @@
 """A writer of MLIR text for programs on tensors, as the GGUF front end needs it.
 
 Enters: calls that name operations. Leaves: lines of `linalg`, `tensor`, `arith` and `math`. Nearly everything is a
-`linalg.generic` whose loops are letters: `generic("tnk", "k", [(x, "tk"), (w, "kn")], "tn", …)` is a matrix product.
-At most one size of a tensor is unknown: the number of rows (tokens) of a call.
+`linalg.generic` whose loops are letters: `reduce("tnk", "k", [(x, "tk"), (w, "kn")], …)` is a matrix product.
 """
 
 from __future__ import annotations
@@ -15,29 +14,23 @@ __all__ = ["Body", "Text", "Value"]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor: its SSA name, its sizes (None: the number of rows of the call), its element type."""
+    """A tensor: its SSA name, its sizes, its element type."""
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int, ...]
     element: str = "f32"
 
     @property
     def type(self) -> str:
         """Its MLIR type."""
-        sizes = "".join("?x" if size is None else f"{size}x" for size in self.shape)
+        sizes = "".join(f"{size}x" for size in self.shape)
         return f"tensor<{sizes}{self.element}>"
 
 
 class Text:
-    """One function's body.
+    """One function's body; `lines` is what was written."""
 
-    Attributes:
-        rows: None if the number of rows is the SSA value `%rows`, else that number.
-        lines: what was written.
-    """
-
-    def __init__(self, rows: int | None) -> None:
-        self.rows = rows
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self._count = 0
 
@@ -54,7 +47,7 @@ class Text:
     def index(self, number: int) -> str:
         return self.op(f"arith.constant {number} : index")
 
-    def load(self, symbol: str, shape: tuple[int | None, ...], element: str = "f32") -> Value:
+    def load(self, symbol: str, shape: tuple[int, ...], element: str = "f32") -> Value:
         """The tensor in a global."""
         kind = Value("", shape, element).type
         return Value(self.op(f'util.global.load @"{symbol}" : {kind}'), shape, element)
@@ -62,12 +55,11 @@ class Text:
     def store(self, value: Value, symbol: str) -> None:
         self.do(f'util.global.store {value.name}, @"{symbol}" : {value.type}')
 
-    def empty(self, shape: tuple[int | None, ...], element: str) -> Value:
-        rows = ", ".join("%rows" for size in shape if size is None)
-        name = self.op(f"tensor.empty({rows}) : {Value('', shape, element).type}")
+    def empty(self, shape: tuple[int, ...], element: str) -> Value:
+        name = self.op(f"tensor.empty() : {Value('', shape, element).type}")
         return Value(name, shape, element)
 
-    def fill(self, shape: tuple[int | None, ...], element: str, start: str) -> Value:
+    def fill(self, shape: tuple[int, ...], element: str, start: str) -> Value:
         scalar = self.op(f"arith.constant {start} : {element}")
         into = self.empty(shape, element)
         name = self.op(f"linalg.fill ins({scalar} : {element}) outs({into.name} : {into.type}) -> {into.type}")
@@ -113,7 +105,7 @@ class Text:
         loops: str,
         reductions: str,
         inputs: Sequence[tuple[Value, str]],
-        shape: tuple[int | None, ...],
+        shape: tuple[int, ...],
         body: Callable[[Body, Sequence[str]], str],
     ) -> Value:
         """A sum over `reductions`; `body` returns what is added for one point of the loops."""
@@ -128,7 +120,7 @@ class Text:
         self,
         loops: str,
         inputs: Sequence[tuple[Value, str]],
-        shape: tuple[int | None, ...],
+        shape: tuple[int, ...],
         body: Callable[[Body, Sequence[str]], str],
         element: str = "f32",
     ) -> Value:
@@ -136,11 +128,11 @@ class Text:
         into = [(self.empty(shape, element), loops)]
         return self.generic(loops, "", inputs, into, lambda b, names: body(b, names[:-1]))[0]
 
-    def slice(self, value: Value, axis: int, start: int | str, size: int | None) -> Value:
-        """A range of one axis, from a number or an SSA value on; a size of None is the number of rows."""
+    def slice(self, value: Value, axis: int, start: int | str, size: int) -> Value:
+        """A range of one axis, from a number or an SSA value on."""
         offsets = [str(start) if dim == axis else "0" for dim in range(len(value.shape))]
         shape = tuple(size if dim == axis else old for dim, old in enumerate(value.shape))
-        sizes = ["%rows" if number is None else str(number) for number in shape]
+        sizes = [str(number) for number in shape]
         ones = ", ".join("1" for _ in shape)
         result = Value("", shape, value.element)
         name = self.op(
@@ -152,7 +144,7 @@ class Text:
     def put(self, value: Value, into: Value, start: str) -> Value:
         """`into` with the rows of `value` in place of its own from row `start` on."""
         rest = ", ".join("0" for _ in into.shape[1:])
-        sizes = ", ".join("%rows" if size is None else str(size) for size in value.shape)
+        sizes = ", ".join(str(size) for size in value.shape)
         ones = ", ".join("1" for _ in into.shape)
         name = self.op(
             f"tensor.insert_slice {value.name} into {into.name}[{start}, {rest}] [{sizes}] [{ones}] : {value.type} "
@@ -160,13 +152,13 @@ class Text:
         )
         return Value(name, into.shape, into.element)
 
-    def reshape(self, value: Value, groups: Sequence[Sequence[int]], shape: tuple[int | None, ...]) -> Value:
+    def reshape(self, value: Value, groups: Sequence[Sequence[int]], shape: tuple[int, ...]) -> Value:
         """Split axes (`shape` has more) or join them (fewer); `groups` says which of the longer shape's axes belong
         together."""
         result = Value("", shape, value.element)
         text = f"[{', '.join(str(list(group)) for group in groups)}]"
         if len(shape) > len(value.shape):
-            sizes = ", ".join("%rows" if size is None else str(size) for size in shape)
+            sizes = ", ".join(str(size) for size in shape)
             name = self.op(
                 f"tensor.expand_shape {value.name} {text} output_shape [{sizes}] : {value.type} into {result.type}"
             )
