@@ -72,14 +72,17 @@ class Graph:
         """Add a small bias."""
         return self.constant(name, self.values(name, (count,), self.random.normal(0.0, 0.1, count)))
 
-    def scale(self, name: str, count: int) -> str:
-        """Add factors near 1."""
-        return self.constant(name, self.values(name, (count,), self.random.uniform(0.8, 1.2, count)))
+    def scale(self, name: str, count: int, *, middle: float = 1.0) -> str:
+        """Add factors around `middle`."""
+        drawn = middle * self.random.uniform(0.8, 1.2, count)
+        return self.constant(name, self.values(name, (count,), drawn))
 
-    def dense(self, x: str, name: str, inputs: int, outputs: int) -> str:
-        """`x @ weight.T + bias` over the last dimension; the weight is stored outputs first, as PyTorch does."""
-        stored = self.values(f"{name}.weight", (outputs, inputs), fan_in_scaled(self.random, (outputs, inputs)))
-        weight = self.constant(f"{name}.weight", stored.T)
+    def dense(self, x: str, name: str, inputs: int, outputs: int, *, gain: float = 1.0) -> str:
+        """`x @ weight.T + bias` over the last dimension; the weight is stored outputs first, as PyTorch does.
+
+        A gain of 1 keeps the variance of random inputs; before a ReLU it takes 2."""
+        drawn = fan_in_scaled(self.random, (outputs, inputs)) * np.float32(math.sqrt(gain / 2))
+        weight = self.constant(f"{name}.weight", self.values(f"{name}.weight", (outputs, inputs), drawn).T)
         return self.add("Add", self.add("MatMul", x, weight), self.bias(f"{name}.bias", outputs))
 
     def convolution(
@@ -131,7 +134,8 @@ class Graph:
         """
         renamed = {result: output for output, (result, _) in outputs.items()}
         for node in self.nodes:
-            node.output[0] = renamed.get(node.output[0], node.output[0])
+            for position, value in enumerate(node.output):
+                node.output[position] = renamed.get(value, value)
             for position, value in enumerate(node.input):
                 node.input[position] = renamed.get(value, value)
         return helper.make_model(

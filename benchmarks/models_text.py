@@ -111,8 +111,8 @@ def mobilebert(
     body, inner, words_width, heads = 512, 128, 128, 4
 
     def affine(x: str, name: str, width: int) -> str:
-        """What the paper has in place of a layer normalisation."""
-        scaled = graph.add("Mul", x, graph.scale(f"{name}.weight", width))
+        """What the paper has in place of a layer normalisation; random factors keep sums of two values around 1."""
+        scaled = graph.add("Mul", x, graph.scale(f"{name}.weight", width, middle=0.75))
         return graph.add("Add", scaled, graph.bias(f"{name}.bias", width))
 
     def table(name: str, rows: int, width: int) -> str:
@@ -120,7 +120,7 @@ def mobilebert(
         return graph.constant(name, graph.values(f"embeddings.{name}.weight", (rows, width), drawn))
 
     def hidden_layer(x: str, name: str) -> str:
-        inside = graph.add("Relu", graph.dense(x, f"{name}.intermediate.dense", inner, 4 * inner))
+        inside = graph.add("Relu", graph.dense(x, f"{name}.intermediate.dense", inner, 4 * inner, gain=2.0))
         output = graph.dense(inside, f"{name}.output.dense", 4 * inner, inner)
         return affine(graph.add("Add", output, x), f"{name}.output.LayerNorm", inner)
 
@@ -158,6 +158,8 @@ def mobilebert(
 
 def _beside_neighbours(graph: Graph, x: str) -> str:
     """f32[1,tokens,w] -> f32[1,tokens,3w]: the next row, the row, the row before; zeros beyond the ends."""
-    following = graph.add("Pad", x, graph.integers(0, -1, 0, 0, 1, 0))
-    previous = graph.add("Pad", x, graph.integers(0, 1, 0, 0, -1, 0))
+    from_second = graph.integers(1), graph.integers(np.iinfo(np.int64).max), graph.integers(1)
+    following = graph.add("Pad", graph.add("Slice", x, *from_second), graph.integers(0, 0, 0, 0, 1, 0))
+    to_last = graph.integers(0), graph.integers(-1), graph.integers(1)
+    previous = graph.add("Pad", graph.add("Slice", x, *to_last), graph.integers(0, 1, 0, 0, 0, 0))
     return graph.add("Concat", following, x, previous, axis=2)

@@ -40,8 +40,8 @@ class Package:
 
     @property
     def folder(self) -> Path:
-        """Where the files lie, in build/."""
-        return BUILD / self.requirement.partition("==")[0]
+        """Where the files lie: build/packages/name_of_the_package."""
+        return BUILD / "packages" / self.requirement.partition("==")[0].replace("-", "_")
 
     def fetch(self) -> Path:
         """The folder with all files; asks the network only if one is missing or wrong. Raises `FetchError`."""

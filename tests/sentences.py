@@ -6,8 +6,10 @@ layers compute them on the CPU in 64 bits. Both read the files that came with th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,11 +67,14 @@ def reference_tokenizer() -> Any:
     Its wheel is unpacked into build/ and imported from there: it needs nothing else for this, but its metadata asks
     for packages that the tests have no use for.
     """
-    folder = BUILD / _TOKENIZERS.replace("==", "-")
-    if not (folder / "tokenizers").is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(download(_TOKENIZERS, folder)) as archive:
-            archive.extractall(folder)
+    folder = BUILD / "packages" / _TOKENIZERS.replace("==", "-")
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            with zipfile.ZipFile(download(_TOKENIZERS, Path(scratch))) as archive:
+                archive.extractall(Path(scratch) / "files")
+            with contextlib.suppress(OSError):  # another process was faster
+                (Path(scratch) / "files").rename(folder)
     sys.path.insert(0, str(folder))
     try:
         import tokenizers
