@@ -112,6 +112,9 @@ def _scan_batches(node: Any, build: Builder) -> list[str] | None:
     shape = build.static_shape_of(given[first])
     if shape is None or node.input[0] or not 0 < shape[0] * shape[1] <= _ITERATIONS:
         return None
+    sizes = [build.static_shape_of(name) for name in node.output]
+    if None in sizes:
+        return None
     backwards = list(attributes.get("directions", [0] * count))
     entries: list[list[str]] = []
     for entry in range(shape[0]):
@@ -127,15 +130,18 @@ def _scan_batches(node: Any, build: Builder) -> list[str] | None:
             carried = results[:first]
             for values, value in zip(collected, results[first:], strict=True):
                 values.append(value)
-        entries.append(carried + [_stack(build, values, 0) for values in collected])
-    return [_stack(build, list(values), 0) for values in zip(*entries, strict=True)]
+        entries.append(carried + [_flat(build, values) for values in collected])
+    flat = [_flat(build, list(values)) for values in zip(*entries, strict=True)]
+    return [build.reshape(value, shape or []) for value, shape in zip(flat, sizes, strict=True)]
+
+
+def _flat(build: Builder, values: Sequence[str]) -> str:
+    """All elements in a row."""
+    return build.op("Concat", *(build.reshape(value, [-1]) for value in values), axis=0)
 
 
 def _stack(build: Builder, values: Sequence[str], axis: int) -> str:
-    if build.opset < 13:
-        rows = [build.op("Unsqueeze", value, axes=[axis]) for value in values]
-    else:
-        rows = [build.op("Unsqueeze", value, build.constant([axis], "int64")) for value in values]
+    rows = [build.op("Unsqueeze", value, build.constant([axis], "int64")) for value in values]
     return rows[0] if len(rows) == 1 else build.op("Concat", *rows, axis=axis)
 
 

@@ -21,6 +21,7 @@ from webree.errors import CompileError, UsageError
 __all__ = ["prepare"]
 
 _OPSET = 17
+_SCAN_WITHOUT_BATCHES = 9
 _IR_VERSION = 4  # from here on initialisers need not be listed as inputs, which exporters ignored before as well
 
 # Operators whose conversion takes for granted that optional outputs are there, with their number of outputs.
@@ -40,8 +41,10 @@ def prepare(source: ModelSource, dims: Mapping[str, int], *, strict: bool = Fals
     weights = detach_weights(model.graph)
     model.ir_version = max(model.ir_version, _IR_VERSION)
     check_model(model, source.label)
-    model = _raise_opset(model)
-    model = simplify(model, partial(_infer_shapes, label=source.label, strict=strict))
+    infer = partial(_infer_shapes, label=source.label, strict=strict)
+    model = simplify(_raise_opset(model), infer)
+    if opset_of(model) < _SCAN_WITHOUT_BATCHES:  # now nothing in it keeps it from being raised
+        model = simplify(_raise_opset(model), infer)
     name_nodes(model.graph)
     _complete_outputs(model.graph)
     model = _infer_shapes(model, source.label, strict=strict)
@@ -120,7 +123,7 @@ def _raise_opset(model: Any) -> Any:
 
     if opset_of(model) >= _OPSET:
         return model
-    if opset_of(model) < 9 and any(node.op_type == "Scan" for node in model.graph.node):
+    if opset_of(model) < _SCAN_WITHOUT_BATCHES and any(node.op_type == "Scan" for node in model.graph.node):
         return model  # the converter takes the batch from the sizes of the model's inputs
     try:
         converted = onnx.version_converter.convert_version(model, _OPSET)

@@ -7,7 +7,7 @@ is known at run time only, the positions come from NonZero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
@@ -15,6 +15,7 @@ from webree.compiler.frontends.onnx_values import Value, concat, constant, maxim
 
 __all__ = ["RULES"]
 
+_END = 2**31 - 1
 _WORK = 1 << 26
 """Comparisons of all pairs are written out up to this number."""
 
@@ -52,32 +53,56 @@ def _slice(node: Any, build: Builder) -> str | None:
 
 
 def _pad(node: Any, build: Builder) -> str | None:
-    """Edges, mirrors and repetition as gathers."""
-    source, pads, _, axes = [*node.input, "", ""][:4]
+    """Edges, mirrors and repetition as gathers; constants too, where the padding is known at run time only. Negative
+    padding cuts off."""
+    source, pads, fill, axes = [*node.input, "", ""][:4]
     mode = attributes_of(node).get("mode", "constant")
-    shape, result = build.static_shape_of(source), build.static_shape_of(node.output[0])
-    if mode == "constant" or shape is None or result is None or 0 in shape or build.opset < 11:
+    shape, result = build.shape_of(source), build.static_shape_of(node.output[0])
+    known = build.constant_of(pads)
+    if build.opset < 11 or shape is None or build.type_of(source) is None:
         return None
-    numbers = list(range(len(shape)))
+    numbers: list[int] | None = list(range(len(shape)))
     if axes:
-        known = build.constant_of(axes)
-        if known is None:
-            return None
-        numbers = [int(number) % len(shape) for number in known.reshape(-1)]
-    before = value_of(build, pads).cast("int64")
+        given = build.constant_of(axes)
+        numbers = None if given is None else [int(number) % len(shape) for number in given.reshape(-1)]
+    if numbers is None:
+        return None
     value = value_of(build, source)
+    if mode == "constant" and known is not None:
+        return _cut(build, value, known.reshape(-1).tolist(), numbers, fill, len(shape))
+    if result is None or any(size in (None, 0) for size in shape):
+        return None
+    before = value_of(build, pads).cast("int64")
     for position, axis in enumerate(numbers):
-        size, length = shape[axis], result[axis]
+        size, length = shape[axis] or 0, result[axis]
         rows = constant(build, list(range(length)), "int64") - before.item(0, position)
-        if mode == "edge":
-            rows = rows.clip(0, size - 1)
-        elif mode == "wrap":
-            rows = rows.remainder(size)
-        else:
+        held = rows.clip(0, size - 1)
+        if mode == "wrap":
+            held = rows.remainder(size)
+        elif mode == "reflect":
             rows = rows.remainder(max(2 * size - 2, 1))
-            rows = minimum(rows, 2 * size - 2 - rows)
-        value = value.gather(rows, axis)
+            held = minimum(rows, 2 * size - 2 - rows)
+        value = value.gather(held, axis)
+        if mode == "constant":
+            inside = held.equals(rows).reshape(*[length if number == axis else 1 for number in range(len(shape))])
+            empty = value_of(build, fill).reshape(*[1] * len(shape)) if fill else 0
+            value = where(inside, value, value.same(empty))
     return value.name
+
+
+def _cut(build: Builder, value: Value, pads: Sequence[int], numbers: Sequence[int], fill: str, rank: int) -> str | None:
+    """Rows that negative padding takes away are cut off; the rest is padded. None if there are none such."""
+    if min(pads, default=0) >= 0:
+        return None
+    rest = [0] * 2 * rank
+    for position, axis in enumerate(numbers):
+        first, last = pads[position], pads[len(numbers) + position]
+        if first < 0 or last < 0:
+            value = value.slice(axis, max(-first, 0), min(last, 0) or _END)
+        rest[axis], rest[rank + axis] = max(first, 0), max(last, 0)
+    if not any(rest):
+        return value.name
+    return build.op("Pad", value.name, build.constant(rest, "int64"), *([fill] if fill else []))
 
 
 # --- Scattering -------------------------------------------------------------------------------------------------------
