@@ -14,7 +14,7 @@ from typing import Any
 
 from webree.compiler.frontends import ImportedModel, ModelSource, Signature
 from webree.compiler.frontends.onnx_graph import node_label, one_line, opset_of
-from webree.compiler.frontends.onnx_inline import lower_inline
+from webree.compiler.frontends.onnx_inline import check_sizes, lower_inline
 from webree.compiler.frontends.onnx_prepare import prepare
 from webree.compiler.frontends.onnx_unsupported import explain_unsupported
 from webree.compiler.session import Session
@@ -69,7 +69,7 @@ def _build(session: Session, model: Any, weights: dict[str, Any], label: str, en
     from iree.compiler.extras import onnx_importer
 
     context = session.context
-    for dialect in ("builtin", "func", "torch", "torch_c", "arith", "scf", "tensor"):
+    for dialect in ("builtin", "func", "torch", "torch_c", "arith", "cf", "scf", "tensor"):
         context.dialects[dialect]  # loads it: operations made before would stay opaque
     info = onnx_importer.ModelInfo(model)
     graph = info.main_graph
@@ -92,6 +92,7 @@ def _build(session: Session, model: Any, weights: dict[str, Any], label: str, en
                 func.ReturnOp([importer._nv_map[item.name] for item in graph.graph_proto.output])
             where = label
             lower_inline(module)
+            check_sizes(importer._b, _shared_dims(graph))
     except Exception as error:  # the importer raises whatever its innards do
         raise CompileError(f"{where} cannot be imported: {one_line(error)}", location=where) from error
     function = next(op.operation for op in module.regions[0].blocks[0] if op.operation.name == "func.func")
@@ -100,3 +101,13 @@ def _build(session: Session, model: Any, weights: dict[str, Any], label: str, en
     inputs = tuple(graph.input_map)
     outputs = tuple(item.name for item in graph.graph_proto.output)
     return module, Signature(entry_name, inputs, outputs)
+
+
+def _shared_dims(graph: Any) -> dict[str, list[tuple[int, str, int]]]:
+    """Names of dimensions that several inputs have, or one has twice: (position, input's name, axis) of each."""
+    places: dict[str, list[tuple[int, str, int]]] = {}
+    for position, (name, item) in enumerate(graph.input_map.items()):
+        for axis, dim in enumerate(item.type.tensor_type.shape.dim):
+            if dim.dim_param and not dim.HasField("dim_value"):
+                places.setdefault(dim.dim_param, []).append((position, name, axis))
+    return {dim: found for dim, found in places.items() if len(found) > 1}

@@ -12,10 +12,10 @@ builtin ones by casts that the input conversion removes. ONNX: https://onnx.ai/o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["DOMAIN", "PROGRAM", "lower_inline"]
+__all__ = ["DOMAIN", "PROGRAM", "check_sizes", "lower_inline"]
 
 DOMAIN = "webree.inline"
 """Domain of the nodes that carry a program."""
@@ -48,6 +48,30 @@ def _operators(op: Any) -> Iterator[Any]:
                 yield from _operators(inner.operation)
                 if inner.operation.name == "torch.operator":
                     yield inner.operation
+
+
+def check_sizes(block: Any, groups: Mapping[str, Sequence[tuple[int, str, int]]]) -> None:
+    """Assert at the start of a function that what the model calls by one name is one size.
+
+    groups: for each name of a dimension, where it stands: the argument's position, its name, the axis."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith, tensor
+
+    with block.owner.context, ir.Location.unknown(), ir.InsertionPoint.at_block_begin(block):
+        for dim, places in groups.items():
+            sizes = [tensor.dim(to_builtin(block.arguments[number]), _number(axis)) for number, _, axis in places]
+            _, first_name, first_axis = places[0]
+            for size, (_, name, axis) in zip(sizes[1:], places[1:], strict=True):
+                ir.Operation.create(
+                    "cf.assert",
+                    operands=[arith.cmpi(arith.CmpIPredicate.eq, sizes[0], size)],
+                    attributes={
+                        "msg": ir.StringAttr.get(
+                            f"dimension {axis} of input {name!r} and dimension {first_axis} of input {first_name!r} "
+                            f"are both {dim!r} in the model, so they must be equal"
+                        )
+                    },
+                )
 
 
 # --- Types ------------------------------------------------------------------------------------------------------------
