@@ -101,7 +101,40 @@ def _vectorise(computing: Sequence[Any], budget: Budget) -> bool:
     tiling = choose(nest_of(root), budget, vectors=words and links > 0, links=links)
     if tiling is None:
         return False
+    if root.name == "linalg.generic" and set(tiling.thread) == {1} and _reuses_along_reductions(nest_of(root)):
+        if not _hide_contraction(root):
+            return _serialise(computing)
     _attach(root, tiling, "BaseVectorize")
+    return True
+
+
+def _reuses_along_reductions(nest: Nest) -> bool:
+    """Whether an operand stays the same along one of several loops that accumulate."""
+    reductions = {loop for loop, reduces in enumerate(nest.reductions) if reduces}
+    return len(reductions) > 1 and any(not reductions <= access.loops for access in nest.inputs)
+
+
+def _hide_contraction(root: Any) -> bool:
+    """Add zero to the products of computed numbers that are summed up; False for integers, which have no such zero.
+
+    For a thread with one sum only: the lowering would take it for a contraction, which it unrolls along the innermost
+    of several results, and it ends the process where there is none. The zero keeps it a sum."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith
+
+    body = root.regions[0].blocks[0]
+    for op in [item.operation for item in body.operations if item.operation.name in ("arith.addf", "arith.addi")]:
+        for index, operand in enumerate(op.operands):
+            factor = operand.owner
+            if isinstance(factor, ir.Block) or factor.operation.name not in ("arith.mulf", "arith.muli"):
+                continue
+            if all(isinstance(value.owner, ir.Block) for value in factor.operation.operands):
+                continue
+            if op.name == "arith.addi":
+                return False
+            with op.context, op.location, ir.InsertionPoint(op):
+                zero = arith.constant(operand.type, ir.FloatAttr.get(operand.type, 0.0))
+                op.operands[index] = arith.addf(operand, zero)
     return True
 
 

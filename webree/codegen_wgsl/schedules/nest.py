@@ -69,6 +69,8 @@ class Nest:
         inputs: accesses of the operands that are read.
         outputs: accesses of the results.
         straight: the body computes on its operands alone (no loop indices, no memory accesses of its own).
+        single: loops that a step takes one iteration of: those whose index the body reads; all of them if it reads
+            memory of its own. Vectors of indices have no lowering everywhere, and end the compiler's process.
     """
 
     ranges: tuple[int | None, ...]
@@ -76,6 +78,7 @@ class Nest:
     inputs: tuple[Access, ...]
     outputs: tuple[Access, ...]
     straight: bool
+    single: frozenset[int] = frozenset()
 
     @property
     def parallel(self) -> tuple[int, ...]:
@@ -114,16 +117,17 @@ def nest_of(op: Any) -> Nest:
                 if not operand_type.is_dynamic_dim(dim):
                     ranges[index[0][0]] = operand_type.get_dim_size(dim)
     input_count = len(types) - len(op.results)
-    body = op.regions[0].blocks[0].operations
+    body = [item.operation for item in op.regions[0].blocks[0].operations]
+    computes = [item.name.split(".")[0] in ("arith", "math") or item.name == "linalg.yield" for item in body]
+    indexed = {ir.IntegerAttr(item.attributes["dim"]).value for item in body if item.name == "linalg.index"}
+    plain = sum(computes) + sum(item.name == "linalg.index" for item in body) == len(body)
     return Nest(
         ranges=tuple(ranges),
         reductions=tuple("reduction" in kind for kind in kinds),
         inputs=tuple(accesses[:input_count]),
         outputs=tuple(accesses[input_count:]),
-        straight=all(
-            item.operation.name.split(".")[0] in ("arith", "math") or item.operation.name == "linalg.yield"
-            for item in body
-        ),
+        straight=all(computes),
+        single=frozenset(indexed if plain else range(len(kinds))),
     )
 
 

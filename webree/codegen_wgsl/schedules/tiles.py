@@ -53,6 +53,7 @@ def choose(nest: Nest, budget: Budget, *, vectors: bool = True, links: int = 1) 
     thread = [1] * count
     if vectors:
         thread = _contraction_tile(nest, budget) if contraction else _plain_tile(nest, budget)
+        thread = [1 if loop in nest.single else size for loop, size in enumerate(thread)]
     if contraction:
         threads = _spread(nest, thread, budget.threads, budget.column_threads)
     else:
@@ -148,7 +149,8 @@ def _plain_tile(nest: Nest, budget: Budget) -> list[int]:
     tile = [1] * len(nest.parallel)
     reads = [access for access in nest.accesses if column in access.loops]
     along = sum(access.innermost == column for access in reads)
-    if nest.straight and 2 * along > len(reads):
+    fits = nest.straight or (any(nest.reductions) and column not in nest.single)
+    if fits and 2 * along > len(reads):
         tile[column] = _first_divisor(nest.ranges[column], budget.vector)
     for index in _windows(nest):
         for loop, _ in index:
@@ -209,12 +211,13 @@ def _reduction_tile(nest: Nest, budget: Budget, results: int) -> tuple[int, ...]
     taps = [loop for index in _windows(nest) for loop, _ in index if nest.reductions[loop]]
     inner = {access.innermost for access in nest.inputs}
     for loop in reductions:
-        if loop not in taps and (loop in inner or len(reductions) == 1):
+        if loop not in taps and loop not in nest.single and (loop in inner or len(reductions) == 1):
             steps[loop] = _first_divisor(nest.ranges[loop], budget.depth)
     length = results * prod(max(1, step) for step in steps) // _VECTOR
     for loop in taps:
         number = nest.ranges[loop]
-        if number is not None and number <= budget.window and length * number <= budget.code:
+        short = number is not None and number <= budget.window and length * number <= budget.code
+        if number is not None and short and loop not in nest.single:
             steps[loop] = 0
             length *= number
     return tuple(steps)
