@@ -17,7 +17,7 @@ __all__ = ["CheckFunction", "find_functions", "only", "split_modules"]
 _SEPARATOR = re.compile(r"^\s*// -----+\s*$")
 _FUNCTION = re.compile(
     r"^(?P<indent>\s*)(?:func|util)\.func\s+(?P<private>private\s+)?(?:public\s+)?@(?P<name>[\w.$-]+|\"[^\"]*\")\s*"
-    r"\((?P<arguments>[^)]*)"
+    r"\((?P<arguments>)"
 )
 _REFERENCE = re.compile(r"@([\w.$-]+|\"[^\"]*\")")
 
@@ -87,7 +87,8 @@ def _functions(lines: list[str]) -> Iterator[CheckFunction]:
             continue
         last = _last_line(lines, number, match["indent"])
         has_body = last > number or "{" in lines[number][match.end() :]
-        is_check = has_body and not match["private"] and not match["arguments"].strip()
+        arguments = "\n".join(lines[number : last + 1])[match.start("arguments") :].partition(")")[0]
+        is_check = has_body and not match["private"] and not arguments.strip()
         yield CheckFunction(match["name"].strip('"'), number, last, is_check)
         number = last + 1
 
