@@ -63,6 +63,7 @@ from webree.compiler.stablehlo import repair_stablehlo
 from webree.compiler.state import separate_state
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
+from webree.compiler.weights_quantized import keep_quantized
 from webree.errors import CompileError, UsageError
 
 __all__ = ["Pipeline", "check_phase", "module_text", "write_file"]
@@ -249,6 +250,7 @@ class Pipeline:
         """Layouts. Targets in one module share the weights, so that WebGPU's layouts hold for all of them."""
         if self.plan.webgpu is not None:
             schedules.prepare(module, self.plan.webgpu)
+            keep_quantized(module)
             if self.plan.cpu is not None:
                 cpu_schedules.prepare_shared(module, self.plan.cpu)
         elif self.plan.cpu is not None:
