@@ -4,6 +4,8 @@ Enters: a module as a front end made it, before the phase `input`. Leaves: the s
 
 - the start indices of `gather` are clamped: https://openxla.org/stablehlo/spec#gather says that windows are moved into
   the operand, and the conversion reads whatever lies at the index;
+- `fft` of several dimensions or of lengths that are no powers of two is written out (stablehlo_fft.py);
+- `scatter` of windows in the dimensions that it scatters along is one of single elements (stablehlo_scatter.py);
 - `select_and_scatter` that adds (the gradient of max pooling) is written out as slices, comparisons and pads, one of
   each for every position in a window: https://openxla.org/stablehlo/spec#select_and_scatter. The conversion has it only
   for windows that do not overlap.
@@ -12,10 +14,14 @@ Enters: a module as a front end made it, before the phase `input`. Leaves: the s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 from typing import Any
+
+from webree.compiler.stablehlo_build import broadcast, compare, constant, create, pad, splat, take_slice, walk
+from webree.compiler.stablehlo_fft import write_out_fft
+from webree.compiler.stablehlo_scatter import scatter_elements
 
 __all__ = ["repair_stablehlo"]
 
@@ -50,7 +56,7 @@ def repair_stablehlo(module: Any) -> int:
     from iree.compiler import ir
 
     count = 0
-    for op in [op for op in _walk(module.operation) if op.name in _REPAIRS]:
+    for op in [op for op in walk(module.operation) if op.name in _REPAIRS]:
         with op.context, op.location, ir.InsertionPoint(op):
             count += _REPAIRS[op.name](op)
     return count
@@ -69,17 +75,15 @@ def _clamp_gather(op: Any) -> bool:
     if any(operand.type.is_dynamic_dim(dim) for dim in index_map) or not limits:
         return False
     if len(set(limits)) == 1:
-        low, high = (_constant([], kind.element_type, value) for value in (0, limits[0]))
+        low, high = (constant([], kind.element_type, value) for value in (0, limits[0]))
     elif kind.has_static_shape:
-        low = _constant([], kind.element_type, 0)
-        vector = _constant([len(limits)], kind.element_type, limits)
-        high = _create(
-            "broadcast_in_dim", [kind], [vector], broadcast_dimensions=ir.DenseI64ArrayAttr.get([vector_dim])
-        )
-        low = _create("broadcast_in_dim", [kind], [low], broadcast_dimensions=ir.DenseI64ArrayAttr.get([]))
+        low = constant([], kind.element_type, 0)
+        vector = constant([len(limits)], kind.element_type, limits)
+        high = create("broadcast_in_dim", [kind], [vector], broadcast_dimensions=ir.DenseI64ArrayAttr.get([vector_dim]))
+        low = create("broadcast_in_dim", [kind], [low], broadcast_dimensions=ir.DenseI64ArrayAttr.get([]))
     else:
         return False
-    op.operands[1] = _create("clamp", [kind], [low, indices, high])
+    op.operands[1] = create("clamp", [kind], [low, indices, high])
     return True
 
 
@@ -98,23 +102,25 @@ def _write_out_select_and_scatter(op: Any) -> bool:
     if direction is None or element not in _LOWEST or prod(window) > _WINDOW_POSITIONS:
         return False
     padding = _pairs(op, len(shape))
-    outside = _constant([], types[0].element_type, _OUTSIDE[direction][element])
-    padded = _pad(operand, outside, [low for low, _ in padding], [high for _, high in padding])
+    outside = constant([], types[0].element_type, _OUTSIDE[direction][element])
+    padded = pad(operand, outside, [low for low, _ in padding], [high for _, high in padding])
     extents = list(ir.RankedTensorType(padded.type).shape)
     positions = list(product(*(range(extent) for extent in window)))
     places = [(position, [a + (n - 1) * s + 1 for a, n, s in zip(position, counts, strides, strict=True)])
               for position in positions]  # fmt: skip
     chosen = _choose(padded, places, strides, counts, direction)
-    zero = _broadcast(_constant([], types[0].element_type, 0), types[1])
-    nothing = _constant([], types[0].element_type, 0)
-    total = _broadcast(start, padded.type)
+    zero = broadcast(constant([], types[0].element_type, 0), types[1])
+    nothing = constant([], types[0].element_type, 0)
+    total = broadcast(start, padded.type)
     for number, (position, limits) in enumerate(places):
-        here = _compare(chosen, _splat(chosen.type, number), "EQ")
-        part = _create("select", [source.type], [here, source, zero])
+        here = compare(chosen, splat(chosen.type, number), "EQ")
+        part = create("select", [source.type], [here, source, zero])
         after = [extent - limit for extent, limit in zip(extents, limits, strict=True)]
-        spread = _pad(part, nothing, list(position), after, [stride - 1 for stride in strides])
-        total = _create("add", [padded.type], [total, spread])
-    result = _slice(total, [low for low, _ in padding], [low + n for (low, _), n in zip(padding, shape, strict=True)])
+        spread = pad(part, nothing, list(position), after, [stride - 1 for stride in strides])
+        total = create("add", [padded.type], [total, spread])
+    result = take_slice(
+        total, [low for low, _ in padding], [low + n for (low, _), n in zip(padding, shape, strict=True)]
+    )
     op.results[0].replace_all_uses_with(result)
     op.erase()
     return True
@@ -127,18 +133,20 @@ def _choose(padded: Any, places: Sequence[Any], strides: list[int], counts: list
     numbers = ir.RankedTensorType.get(counts, ir.IntegerType.get_signless(32))
     best = chosen = None
     for number, (position, limits) in enumerate(places):
-        candidate = _slice(padded, list(position), limits, strides)
+        candidate = take_slice(padded, list(position), limits, strides)
         if best is None:
-            best, chosen = candidate, _splat(numbers, 0)
+            best, chosen = candidate, splat(numbers, 0)
             continue
-        keep = _compare(best, candidate, direction)
-        best = _create("select", [candidate.type], [keep, best, candidate])
-        chosen = _create("select", [numbers], [keep, chosen, _splat(numbers, number)])
+        keep = compare(best, candidate, direction)
+        best = create("select", [candidate.type], [keep, best, candidate])
+        chosen = create("select", [numbers], [keep, chosen, splat(numbers, number)])
     return chosen
 
 
 _REPAIRS = {
+    "stablehlo.fft": write_out_fft,
     "stablehlo.gather": _clamp_gather,
+    "stablehlo.scatter": scatter_elements,
     "stablehlo.select_and_scatter": _write_out_select_and_scatter,
 }
 
@@ -182,88 +190,3 @@ def _pairs(op: Any, rank: int) -> list[tuple[int, int]]:
     if len(values) == 1:  # a splat
         values = values * (2 * rank)
     return [(int(values[2 * dim]), int(values[2 * dim + 1])) for dim in range(rank)]
-
-
-# --- Building ---------------------------------------------------------------------------------------------------------
-
-
-def _create(name: str, types: Sequence[Any], operands: Sequence[Any], **attributes: Any) -> Any:
-    from iree.compiler import ir
-
-    return ir.Operation.create(f"stablehlo.{name}", list(types), list(operands), attributes=attributes).results[0]
-
-
-def _constant(shape: Sequence[int], element: Any, value: Any) -> Any:
-    """`value`: a number, MLIR's text of one, or a list."""
-    from iree.compiler import ir
-
-    kind = ir.RankedTensorType.get(list(shape), element)
-    return _create("constant", [kind], [], value=ir.Attribute.parse(f"dense<{_literal(value, str(element))}> : {kind}"))
-
-
-def _literal(value: Any, element: str) -> str:
-    return f"{value}.0" if isinstance(value, int) and "f" in element else str(value)
-
-
-def _splat(kind: Any, value: int) -> Any:
-    from iree.compiler import ir
-
-    kind = ir.RankedTensorType(kind)
-    return _constant(kind.shape, kind.element_type, value)
-
-
-def _broadcast(scalar: Any, kind: Any) -> Any:
-    from iree.compiler import ir
-
-    return _create("broadcast_in_dim", [kind], [scalar], broadcast_dimensions=ir.DenseI64ArrayAttr.get([]))
-
-
-def _compare(left: Any, right: Any, direction: str) -> Any:
-    from iree.compiler import ir
-
-    kind = ir.RankedTensorType(left.type)
-    result = ir.RankedTensorType.get(kind.shape, ir.IntegerType.get_signless(1))
-    name = ir.Attribute.parse(f"#stablehlo<comparison_direction {direction}>")
-    return _create("compare", [result], [left, right], comparison_direction=name)
-
-
-def _slice(value: Any, start: list[int], limit: list[int], strides: list[int] | None = None) -> Any:
-    from iree.compiler import ir
-
-    kind = ir.RankedTensorType(value.type)
-    steps = strides or [1] * len(start)
-    shape = [-(-(b - a) // step) for a, b, step in zip(start, limit, steps, strict=True)]
-    array = ir.DenseI64ArrayAttr.get
-    return _create(
-        "slice",
-        [ir.RankedTensorType.get(shape, kind.element_type)],
-        [value],
-        start_indices=array(start),
-        limit_indices=array(limit),
-        strides=array(steps),
-    )
-
-
-def _pad(value: Any, fill: Any, low: list[int], high: list[int], interior: list[int] | None = None) -> Any:
-    from iree.compiler import ir
-
-    kind = ir.RankedTensorType(value.type)
-    between = interior or [0] * len(low)
-    shape = [a + n + (n - 1) * i + b for n, a, b, i in zip(kind.shape, low, high, between, strict=True)]
-    array = ir.DenseI64ArrayAttr.get
-    return _create(
-        "pad",
-        [ir.RankedTensorType.get(shape, kind.element_type)],
-        [value, fill],
-        edge_padding_low=array(low),
-        edge_padding_high=array(high),
-        interior_padding=array(between),
-    )
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)
