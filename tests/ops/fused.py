@@ -19,6 +19,9 @@ _GROUP_OF = {
     **dict.fromkeys(("scan", "sort", "topk", "topk_v2"), "fused orders"),
     **dict.fromkeys(("scatter", "gather", "map_store", "map_load"), "fused indices"),
     "slice": "fused slices",
+    **dict.fromkeys(
+        (f"{op}_outside" for op in ("gather", "scatter", "dynamic_slice", "dynamic_update_slice")), "outside"
+    ),
     **dict.fromkeys(("fft", "winograd", "attention"), "fused transforms"),
 }
 

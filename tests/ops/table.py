@@ -8,6 +8,7 @@ from tests.ops import (
     fused_layout_rows,
     fused_order_rows,
     fused_transform_rows,
+    index_rows,
     integer_rows,
 )
 from tests.ops.cases import Case
@@ -21,6 +22,7 @@ CASES: tuple[Case, ...] = (
     *fused_order_rows.rows(),
     *fused_transform_rows.rows(),
     *fused_layout_rows.rows(),
+    *index_rows.rows(),
 )
 
 GROUPS: dict[str, list[Case]] = {}

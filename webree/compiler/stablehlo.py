@@ -5,6 +5,7 @@ Enters: a module as a front end made it, before the phase `input`. Leaves: the s
 - the start indices of `gather` are clamped: https://openxla.org/stablehlo/spec#gather says that windows are moved into
   the operand, and the conversion reads whatever lies at the index;
 - `fft` of several dimensions or of lengths that are no powers of two is written out (stablehlo_fft.py);
+- `scatter` leaves out what is outside of its operand (stablehlo_bounds.py);
 - `scatter` of windows in the dimensions that it scatters along is one of single elements (stablehlo_scatter.py);
 - `select_and_scatter` that adds (the gradient of max pooling) is written out as slices, comparisons and pads, one of
   each for every position in a window: https://openxla.org/stablehlo/spec#select_and_scatter. The conversion has it only
@@ -19,6 +20,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from webree.compiler.stablehlo_bounds import leave_out_outside
 from webree.compiler.stablehlo_build import broadcast, compare, constant, create, pad, splat, take_slice, walk
 from webree.compiler.stablehlo_fft import write_out_fft
 from webree.compiler.stablehlo_scatter import scatter_elements
@@ -59,7 +61,7 @@ def repair_stablehlo(module: Any) -> int:
     for op in [op for op in walk(module.operation) if op.name in _REPAIRS]:
         with op.context, op.location, ir.InsertionPoint(op):
             count += _REPAIRS[op.name](op)
-    return count
+    return count + leave_out_outside(module)
 
 
 def _clamp_gather(op: Any) -> bool:
