@@ -202,7 +202,7 @@ def _parse_declaration(text: str) -> tuple[list[Parameter], list[Parameter]] | N
 def _parse_parameters(text: str) -> list[Parameter] | None:
     parameters = []
     for part in _split(text):
-        name, colon, rest = part.partition(":")
+        name, colon, rest = part.partition(": ")  # names may hold colons (x:0)
         if not colon or not name.strip().startswith("%"):
             return None
         parameters.append(Parameter(name.strip()[1:].strip('"'), _parse_type(_without_attributes(rest.strip()))))

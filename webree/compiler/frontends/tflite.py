@@ -8,12 +8,13 @@ operators are lowered in tflite_graph.py. What is supported: docs/tflite.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from webree.compiler.frontends import ImportedModel, ModelSource, Signature
+from webree.compiler.frontends import ImportedModel, ModelSource, Signature, unique_names
 from webree.compiler.frontends.tflite_emit import ATTRIBUTE
 from webree.compiler.frontends.tflite_file import Array, ModelInfo, SignatureInfo, SubgraphInfo, read
 from webree.compiler.frontends.tflite_graph import Graph
@@ -41,7 +42,12 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
     if unused:
         raise _unknown_dims(unused, model, entry_name, source.label)
     text = "\n".join(["module {", *graph.globals(), *graph.emitter.lines, "}"])
-    module = session.parse(text.encode(), source.label)
+    try:
+        module = session.parse(text.encode(), source.label)
+    except CompileError as error:  # shapes or types that no converter writes, and that no rule looks at
+        raise CompileError(
+            f"{source.label} contradicts itself: {error}", op=error.op, location=error.location
+        ) from error
     _put_constants(module, graph.emitter.constants)
     return ImportedModel(module, tuple(signatures))
 
@@ -66,8 +72,13 @@ def _entries(model: ModelInfo, entry_name: str, label: str) -> list[tuple[str, S
 
 def _signature(name: str, subgraph: SubgraphInfo, entry: SignatureInfo) -> Signature:
     named = {index: given for given, index in entry.inputs}
-    inputs = tuple(named.get(index, subgraph.tensors[index].name) for index in subgraph.inputs)
-    return Signature(name, inputs, tuple(given for given, _ in entry.outputs))
+    inputs = [named.get(index, subgraph.tensors[index].name) for index in subgraph.inputs]
+    return Signature(name, _plain(inputs), _plain([given for given, _ in entry.outputs]))
+
+
+def _plain(names: list[str]) -> tuple[str, ...]:
+    """Names as a declaration can hold them: without spaces, commas, quotes and brackets."""
+    return unique_names(re.sub(r"[\s,\"\\(){}<>\[\]]", "_", name) for name in names)
 
 
 def _bind(

@@ -89,9 +89,9 @@ class Body:
 
     def constant(self, value: Any, dtype: str) -> Scalar:
         """A number."""
-        kind = "index" if dtype == "index" else signless(dtype)
-        text = str(int(value)) if dtype == "index" else literal(value, dtype)
-        return self._op(f"arith.constant {text} : {kind}", dtype)
+        if dtype == "index":
+            return self._op(f"arith.constant {int(value)} : index", dtype)
+        return Scalar(self._emitter.scalar(value, dtype), dtype)
 
     def binary(self, name: str, left: Scalar, right: Scalar | float) -> Scalar:
         """An operation of two scalars of one type, or of a scalar and a number."""

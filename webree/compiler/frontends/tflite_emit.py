@@ -88,7 +88,7 @@ class Emitter:
 
     def scalar(self, value: float, dtype: str) -> str:
         """A scalar constant."""
-        return self.op(f"arith.constant {literal(value, dtype)} : {signless(dtype)}")
+        return self.op(f"arith.constant {literal(value, dtype)}{'' if dtype == 'i1' else f' : {signless(dtype)}'}")
 
     def constant(self, data: Array, dtype: str, label: str = "", quantization: Quantization | None = None) -> Value:
         """A constant, written where it is used."""

@@ -24,6 +24,7 @@ Array = np.ndarray[Any, Any]
 
 _MAX_RANK = 16
 _MAX_ELEMENTS = 1 << 40
+_ZERO_POINTS = {"i8": (-128, 127), "ui8": (0, 255), "i16": (-(1 << 15), (1 << 15) - 1), "i4": (-8, 7)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def _tensor(index: int, table: Table, buffers: list[memoryview | None]) -> Tenso
     number = table.scalar(2, "I", 0)
     if number >= max(len(buffers), 1):
         raise _Damage(f"{what} lies in buffer {number}, of {len(buffers)}")
-    quantization = _quantization(table.table(4), shape, what)
+    quantization = _quantization(table.table(4), shape, element, what)
     sparsity = _sparsity(table.table(6), what)
     content = buffers[number] if number and buffers else None
     data = None
@@ -229,13 +230,14 @@ def _constant(
     return np.frombuffer(content, kind).reshape(shape), element
 
 
-def _quantization(table: Table | None, shape: tuple[int, ...], what: str) -> Quantization | None:
+def _quantization(table: Table | None, shape: tuple[int, ...], element: ElementType, what: str) -> Quantization | None:
     if table is None:
         return None
     scale, zero_point = table.scalars(2, "f"), table.scalars(3, "q")
     if not scale:
         return None
     axis = table.scalar(6, "i", 0)
+    lowest, highest = _ZERO_POINTS.get(element.name, (-(1 << 31), (1 << 31) - 1))
     zero_point = zero_point or (0,) * len(scale)
     if len(zero_point) == 1:
         zero_point = zero_point * len(scale)
@@ -244,7 +246,9 @@ def _quantization(table: Table | None, shape: tuple[int, ...], what: str) -> Qua
         raise _Damage(
             f"{what} of shape {list(shape)} has {len(scale)} scales and {len(zero_point)} zero points along axis {axis}"
         )
-    if not all(math.isfinite(item) and item >= 0 for item in scale) or any(abs(zero) >= 1 << 31 for zero in zero_point):
+    if not all(math.isfinite(item) and item >= 0 for item in scale) or not all(
+        lowest <= zero <= highest for zero in zero_point
+    ):
         raise _Damage(f"{what} has an impossible scale or zero point")
     return Quantization(scale, zero_point, axis if len(scale) > 1 else 0)
 

@@ -20,6 +20,9 @@ from webree.compiler.frontends.tflite_values import Dim, Value, is_float, numpy_
 __all__ = ["as_sizes", "densify", "fold_binary", "fold_reduction"]
 
 
+_MAX_DENSE = 1 << 30
+
+
 def _maximum(x: Any, y: Any) -> Any:
     return x.maximum(y) if isinstance(x, Dim) else y.maximum(x) if isinstance(y, Dim) else max(x, y)
 
@@ -112,6 +115,8 @@ def densify(op: Operator, info: TensorInfo) -> Array:
     for axis, coordinates in enumerate(index):
         if len(coordinates) and not 0 <= coordinates.min() <= coordinates.max() < info.shape[axis]:
             raise op.invalid(f"{info.name!r} has an element outside its shape {list(info.shape)}")
+    if math.prod(info.shape) > _MAX_DENSE:
+        raise op.fail(f"{info.name!r} would have {math.prod(info.shape)} elements")
     dense = np.zeros(info.shape, data.dtype)
     dense[tuple(index)] = data[parent]
     return dense

@@ -6,6 +6,8 @@ constants, and on sizes computed from shapes, this happens while importing.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from webree.compiler.frontends.tflite_body import Body, Scalar
@@ -15,6 +17,8 @@ from webree.compiler.frontends.tflite_operator import Operator, Rule, quantized,
 from webree.compiler.frontends.tflite_values import Dim, Size, Value, is_float, known, numpy_type
 
 __all__ = ["RULES", "take"]
+
+_MAX_FOLDED = 1 << 24  # elements of a constant that is made while importing; larger ones are computed on the device
 
 
 def take(op: Operator, value: Value, axis: int, rows: Array) -> Value:
@@ -98,7 +102,9 @@ def _tile(op: Operator) -> Value:
     if len(counts) != value.rank:
         raise op.invalid(f"{len(counts)} repetitions for {value.rank} dimensions")
     numbers = known(counts)
-    if value.constant is not None and numbers is not None:
+    if min(numbers or [0], default=0) < 0:
+        raise op.invalid(f"the repetitions {numbers} are impossible")
+    if value.constant is not None and numbers is not None and math.prod(numbers) * value.constant.size <= _MAX_FOLDED:
         return op.emitter.constant(np.tile(value.constant, numbers), value.dtype, value.label, value.quantization)
     wide = [size for pair in zip(counts, value.shape, strict=True) for size in pair]
     maps = [f"d{2 * axis + 1}" for axis in range(value.rank)]
@@ -125,7 +131,7 @@ def _broadcast_to(op: Operator) -> Value:
 def _fill(op: Operator) -> Value:
     shape, value = op.sizes(0, "the shape"), op.value(1)
     sizes = known(shape)
-    if value.constant is not None and sizes is not None:
+    if value.constant is not None and sizes is not None and math.prod(sizes) <= _MAX_FOLDED:
         data = np.broadcast_to(value.constant.reshape(()), sizes)
         return op.emitter.constant(data, value.dtype, op.outputs[0].name, value.quantization)
     scalar = op.emitter.reshape(value, [1])

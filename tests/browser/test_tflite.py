@@ -1,0 +1,33 @@
+"""TensorFlow Lite models in Chromium, against Google's interpreter: floats, and 8 bits with state between the calls."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+import numpy as np
+import pytest
+
+import webree
+from tests.frontends.tflite_models import REAL, expose, fetch, interpret
+from webree.tools.browser_session import BrowserSession
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(("name", "count"), [("face_detection", 1), ("wake_word", 12)])
+def test_real_model(session: BrowserSession, name: str, count: int) -> None:
+    seed = int(os.environ.get("WEBREE_SEED") or secrets.randbelow(1 << 31))
+    data = fetch(name)
+    if name == "wake_word":  # the score before the sigmoid says more: random sounds are no wake words
+        data = expose(data, "FULLY_CONNECTED")
+    calls = [REAL[name].inputs(np.random.default_rng(seed + number)) for number in range(count)]
+    expected = interpret(data, *calls)
+    module = session.load(webree.compile(data, profile="webgpu-software"))
+    try:
+        for inputs, theirs in zip(calls, expected, strict=True):
+            found = module.call("main", inputs)
+            for mine, value in zip(found, theirs, strict=True):
+                REAL[name].check(mine, value, f"WEBREE_SEED={seed}")
+    finally:
+        module.close()
