@@ -7,6 +7,8 @@ as they do between the interpreter's own kernels.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from tests.conftest import Machine
 from tests.frontends.tflite_models import ON_DEVICES, Builder, interpret
 from tests.frontends.tflite_rows import ROWS, Row
 from webree.compiler.frontends.tflite_graph import SUPPORTED
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "tflite.md"
 
 Tensor = np.ndarray[Any, Any]
 Random = np.random.Generator
@@ -89,3 +93,7 @@ def test_every_operator_has_a_row() -> None:
     rows = {row.op for family in ROWS.values() for row in family}
     builtin = {name for name in SUPPORTED if name.isupper()}
     assert builtin - rows == _ELSEWHERE
+    described = set(
+        re.findall(r"[\w:]+", DOCUMENT.read_text().partition("## Operators")[2].partition("Anything else")[0])
+    )
+    assert not set(SUPPORTED) - described, "docs/tflite.md lists what is supported"
