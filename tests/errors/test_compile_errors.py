@@ -107,7 +107,7 @@ def test_other_formats(tmp_path: Path, name: str, data: bytes, message: str) -> 
         ({"target": "tpu"}, "unknown target 'tpu'; there are webgpu, cpu, vmvx"),
         (
             {"profile": "fast"},
-            "unknown profile 'fast'; there are webgpu, webgpu-software, cpu, vmvx, vmvx-microkernels",
+            "unknown profile 'fast'; there are webgpu, webgpu-software, webgpu-f16, webgpu-large, cpu, vmvx, vmvx-microkernels",
         ),
         ({"compile_to": "spirv"}, "unknown phase 'spirv'; there are import, input, "),
         ({"input_format": "caffe"}, "unknown input format 'caffe'; there are auto, mlir, onnx"),

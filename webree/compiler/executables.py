@@ -206,7 +206,7 @@ def _check(export: WgslExport, layout: _Layout, described: DispatchStatistics, p
         if found > limit:
             raise _outside(
                 f"needs {found} {what}; the profile {profile.name!r} has {limit}. "
-                "Compile for a profile with more, or split the operation",
+                "Compile for a profile with more (webgpu-large), or split the operation",
                 export,
                 described,
             )

@@ -23,6 +23,7 @@ from typing import Any
 from webree.codegen_cpu import schedules as cpu_schedules
 from webree.codegen_cpu.conversions import write_out_conversions
 from webree.codegen_wgsl import schedules
+from webree.compiler.accumulators import accumulate_in_single
 from webree.compiler.bindings import limit_operands
 from webree.compiler.check_dialect import prepare_checks
 from webree.compiler.classes import write_out_classes
@@ -184,6 +185,7 @@ class Pipeline:
             self.warnings += demote(self.session, module, name, self._unsigned)
         if self.plan.webgpu is not None:
             self.warnings += demote_f64(self.session, module)
+            accumulate_in_single(module)
         if self.plan.execution_model == "async-external":
             check_fenced_results(module)
         if self.plan.is_inline:

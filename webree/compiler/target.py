@@ -100,4 +100,10 @@ class Profile:
 PROFILES: tuple[Profile, ...] = (
     Profile("webgpu", "any WebGPU device: the standard's default limits, no optional features"),
     Profile("webgpu-software", "the same limits, kernels shaped for SwiftShader and lavapipe", software=True),
+    Profile("webgpu-f16", "devices with shader-f16: halves computed as halves", features=frozenset({"shader-f16"})),
+    Profile(
+        "webgpu-large",
+        "devices with bindings of 1 GiB: single tensors above 128 MiB",
+        limits=Limits(max_storage_buffer_binding_size=1 << 30, max_buffer_size=1 << 30),
+    ),
 )

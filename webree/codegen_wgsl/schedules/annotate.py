@@ -93,7 +93,7 @@ def _vectorise(computing: Sequence[Any], budget: Budget) -> bool:
     orders = loop_orders(root, computing[computing.index(root) :])
     if orders is None:
         return False
-    words = all(access.bits in (0, 32) for op in computing for access in nest_of(op).accesses)
+    words = all(_in_vectors(kind, budget) for op in computing for kind in op.operands)
     interchange(computing[-1], orders[1])
     links = 1
     if root.name == "linalg.generic":
@@ -136,6 +136,15 @@ def _hide_contraction(root: Any) -> bool:
                 zero = arith.constant(operand.type, ir.FloatAttr.get(operand.type, 0.0))
                 op.operands[index] = arith.addf(operand, zero)
     return True
+
+
+def _in_vectors(operand: Any, budget: Budget) -> bool:
+    """Whether elements can be read four at a time: words, and halves where the device has them. Others are emulated."""
+    from iree.compiler import ir
+
+    element = operand.type.element_type if isinstance(operand.type, ir.ShapedType) else operand.type
+    width = element.width if isinstance(element, ir.IntegerType | ir.FloatType) else 0
+    return width in (0, 32) or (budget.halves and isinstance(element, ir.F16Type))
 
 
 def _distribute(op: Any, budget: Budget) -> bool:

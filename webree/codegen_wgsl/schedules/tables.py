@@ -7,7 +7,7 @@ in registers and never waits for another. GPUs want many threads in flight and s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["BUDGETS", "Budget", "budget_for"]
@@ -30,6 +30,7 @@ class Budget:
         threads: threads of a workgroup in a contraction.
         column_threads: most of them along the innermost loop; the others share what these read.
         elementwise_threads: threads of a workgroup in other kernels.
+        halves: whether the device has 16-bit floats.
     """
 
     columns: tuple[int, ...]
@@ -43,6 +44,7 @@ class Budget:
     threads: int
     column_threads: int
     elementwise_threads: int
+    halves: bool = False
 
 
 BUDGETS: dict[str, Budget] = {
@@ -76,5 +78,6 @@ BUDGETS: dict[str, Budget] = {
 
 
 def budget_for(profile: Any) -> Budget:
-    """The budget of a profile (anything with a `software` flag, such as webree.compiler.target.Profile)."""
-    return BUDGETS["software" if profile.software else "gpu"]
+    """The budget of a profile (anything with `software` and `features`, such as webree.compiler.target.Profile)."""
+    budget = BUDGETS["software" if profile.software else "gpu"]
+    return replace(budget, halves=True) if "shader-f16" in profile.features else budget
