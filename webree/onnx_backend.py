@@ -26,6 +26,9 @@ __all__ = ["DEVICES", "BackendRep", "is_compatible", "prepare", "run_model", "ru
 DEVICES = ("cpu", "vmvx", "webgpu")
 """Devices by webree's names; each is a compile target as well."""
 
+_SMALL_FLOATS = ("float8", "float4")
+_SMALL_INTEGERS = ("int4", "uint4", "int2", "uint2")
+"""Types of ml_dtypes that a module has as bytes: a float's code, an integer's value."""
 _VARIABLE = "WEBREE_ONNX_DEVICE"
 
 
@@ -55,7 +58,7 @@ class BackendRep:
         results = self.module.main(*(_as_taken(value, kind) for value, kind in zip(inputs, taken, strict=True)))
         if len(self._outputs) == 1:
             results = (results,)
-        return tuple(numpy.asarray(value, kind) for value, kind in zip(results, self._outputs, strict=True))
+        return tuple(_as_stated(value, kind) for value, kind in zip(results, self._outputs, strict=True))
 
 
 def supports_device(device: str) -> bool:
@@ -126,12 +129,27 @@ def run_node(
 
 
 def _as_taken(value: Any, kind: Any) -> Any:
-    """A 64-bit float as the 32-bit one that the module takes in its place."""
+    """A 64-bit float as the 32-bit one that the module takes in its place; numbers of few bits as bytes."""
     import numpy
 
-    if isinstance(value, numpy.ndarray) and value.dtype == numpy.float64 and str(kind).endswith("f32"):
+    if not isinstance(value, numpy.ndarray):
+        return value
+    if value.dtype == numpy.float64 and str(kind).endswith("f32"):
         return value.astype(numpy.float32)
+    if value.dtype.name.startswith(_SMALL_FLOATS):
+        return value.view(numpy.uint8)
+    if value.dtype.name in _SMALL_INTEGERS:
+        return value.astype(numpy.uint8 if value.dtype.name.startswith("u") else numpy.int8)
     return value
+
+
+def _as_stated(value: Any, kind: Any) -> Any:
+    """A result as the type that the model states."""
+    import numpy
+
+    if kind.name.startswith(_SMALL_FLOATS):
+        return numpy.ascontiguousarray(value).view(kind)
+    return numpy.asarray(value).astype(kind) if kind.name in _SMALL_INTEGERS else numpy.asarray(value, kind)
 
 
 def _value_info(name: str, kind: Any, shape: Sequence[int]) -> Any:

@@ -1,12 +1,6 @@
-"""ONNX's own node tests through `webree.onnx_backend`, on the CPU device: a fixed part, which takes about a minute.
-
-`scripts/onnx_coverage.py` runs all of them, and writes what passes into docs/onnx-coverage.md.
-"""
+"""`webree.onnx_backend` by itself, and what it refuses. ONNX's own node tests are in test_node_cases.py."""
 
 from __future__ import annotations
-
-import warnings
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,40 +9,7 @@ from onnx import TensorProto, helper
 from webree import onnx_backend
 from webree.errors import CompileError, UsageError
 
-CASES = (
-    *("test_add", "test_argmax_default_axis_example", "test_and2d", "test_averagepool_2d_default"),
-    *("test_attention_4d_causal_with_past_and_present", "test_center_crop_pad_crop", "test_if"),
-    *("test_cumprod_2d_int32", "test_cumsum_1d_reverse_exclusive", "test_linear_attention_decode_step"),
-    *("test_nllloss_NC", "test_reduce_l2_do_not_keepdims_random", "test_reduce_max_negative_axes_keepdims_example"),
-    *(
-        "test_reduce_sum_do_not_keepdims_example",
-        "test_reduce_sum_empty_set",
-        "test_rms_normalization_3d_axis2_epsilon",
-    ),
-    *("test_rotary_embedding_interleaved", "test_scan9_sum", "test_sce_mean", "test_swiglu", "test_flexattention"),
-)
-"""One for each rule of webree's own and some that the importer knows."""
-
 FLOAT = TensorProto.FLOAT
-
-
-@pytest.fixture(scope="module")
-def node_tests() -> dict[str, Any]:
-    from onnx.backend.test.loader import load_node_model_tests
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return {test.name: test for test in load_node_model_tests()}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_node_case(name: str, node_tests: dict[str, Any]) -> None:
-    from onnx.backend.test.runner import Runner
-
-    test = node_tests[name]
-    prepared = onnx_backend.prepare(test.model, "cpu")
-    for inputs, expected in test.data_sets:
-        Runner.assert_similar_outputs(expected, prepared.run(inputs), test.rtol, test.atol)
 
 
 def test_run_node_by_position_and_by_name() -> None:

@@ -15,6 +15,7 @@ from webree.compiler.frontends import ModelSource
 from webree.compiler.frontends.onnx_checks import check_model, refuse_element_types, refuse_unknown_operators
 from webree.compiler.frontends.onnx_graph import nodes_of, one_line, opset_of, value_infos_of
 from webree.compiler.frontends.onnx_rewrites import name_nodes, simplify
+from webree.compiler.frontends.onnx_small import replace_small_types
 from webree.compiler.frontends.onnx_weights import detach_weights, forget_inputs, load_external_data
 from webree.errors import CompileError, UsageError
 
@@ -42,9 +43,11 @@ def prepare(source: ModelSource, dims: Mapping[str, int], *, strict: bool = Fals
     model.ir_version = max(model.ir_version, _IR_VERSION)
     check_model(model, source.label)
     infer = partial(_infer_shapes, label=source.label, strict=strict)
-    model = simplify(_raise_opset(model), infer)
+    model = replace_small_types(infer(_raise_opset(model)))
+    model = simplify(model, infer)
     if opset_of(model) < _SCAN_WITHOUT_BATCHES:  # now nothing in it keeps it from being raised
-        model = simplify(_raise_opset(model), infer)
+        model = replace_small_types(infer(_raise_opset(model)))
+    model = simplify(model, infer)
     name_nodes(model.graph)
     _complete_outputs(model.graph)
     model = _infer_shapes(model, source.label, strict=strict)

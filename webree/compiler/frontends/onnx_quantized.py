@@ -12,15 +12,22 @@ from typing import Any
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
 from webree.compiler.frontends.onnx_values import Value, value_of
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "spread_parameter"]
 
 
 def _along(build: Builder, name: str, shape: list[int], axis: int, block: int) -> Value | None:
     """A scale or zero point as something that fits elementwise: one number, one per row of an axis, one per block."""
     sizes = build.static_shape_of(name)
+    return None if sizes is None else spread_parameter(build, value_of(build, name), shape, axis, block, sizes)
+
+
+def spread_parameter(
+    build: Builder, value: Value, shape: list[int], axis: int, block: int, given: list[int] | None = None
+) -> Value | None:
+    """As `_along`, for a value under construction of the sizes `given`."""
+    sizes = given
     if sizes is None:
         return None
-    value = value_of(build, name)
     if block:
         value = value.cast("float32") if value.kind.kind in "iu" else value
         spread = [*sizes[: axis + 1], block, *sizes[axis + 1 :]]

@@ -109,23 +109,35 @@ def _exported(entry: Entry, label: str) -> Any:
             f"{label}: a PyTorch module is compiled with example inputs: webree.compile(module, (tensor, …)); "
             "for a module without inputs give ()"
         )
-    module = _as_module(entry.program)
     inputs, keywords = _as_tensors((entry.inputs, dict(entry.keywords)))
     try:
+        module = _as_module(entry, inputs, keywords, label)
         return torch.export.export(module, inputs, keywords, dynamic_shapes=entry.dynamic_shapes)
+    except WebreeError:
+        raise
     except Exception as error:
         raise CompileError(
             f"torch.export.export cannot capture {label}: {_one_line(error)}", location=label, unsupported=True
         ) from error
 
 
-def _as_module(program: Any) -> Any:
-    """torch.export takes modules only: a method, or a function, becomes the `forward` of one."""
+def _as_module(entry: Entry, inputs: tuple[Any, ...], keywords: dict[str, Any], label: str) -> Any:
+    """torch.export takes modules only. A module's method becomes the `forward` of one; any other function is traced
+    with the modules and optimisers that it refers to, so that it can change them."""
     import torch
 
+    from webree.compiler.frontends.torch_steps import find_objects, traced_step
+
+    program = entry.program
     if isinstance(program, torch.nn.Module):
         return program
     owner = getattr(program, "__self__", None)
+    if not isinstance(owner, torch.nn.Module):
+        modules, optimizers = find_objects(program)
+        if modules or optimizers:
+            if entry.dynamic_shapes is not None:
+                raise UsageError(f"{label}: dynamic_shapes is for modules and their methods; this is a function")
+            return traced_step(program, inputs, keywords, modules, optimizers, label)
 
     class Function(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -136,10 +148,7 @@ def _as_module(program: Any) -> Any:
         def forward(self, *inputs: Any, **keywords: Any) -> Any:
             return program(*inputs, **keywords)
 
-    module = Function()
-    if owner is not None:
-        module.train(getattr(owner, "training", False))
-    return module
+    return Function().train(getattr(owner, "training", False))
 
 
 def _as_tensors(values: Any) -> Any:

@@ -25,11 +25,12 @@ _WRITTEN_OUT = (
     "_softmax_backward_data",
     "_to_copy",
     "_unsafe_index",
+    "_unsafe_masked_index",
+    "_unsafe_masked_index_put_accumulate",
     "addmm",
     "binary_cross_entropy",
     "diag",
     "dot",
-    "embedding_dense_backward",
     "full",
     "grid_sampler_2d",
     "im2col",
@@ -104,4 +105,63 @@ def _attention(
     return torch.matmul(weights, value)
 
 
-_OWN = {torch.ops.aten.scaled_dot_product_attention.default: _attention}
+def _average_pool_gradient(
+    gradient: Any,
+    source: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Any:
+    """Each element of the gradient goes to its whole window, in equal parts: a transposed convolution with ones."""
+    *batch, height, width = source.shape
+    kernel, steps, pads = (_pair(value) for value in (kernel_size, stride or kernel_size, padding))
+    if divisor_override is not None:
+        gradient = gradient / divisor_override
+    elif not ceil_mode and (count_include_pad or not any(pads)):
+        gradient = gradient / (kernel[0] * kernel[1])
+    elif not count_include_pad or not any(pads):
+        ones = source.new_ones((1, 1, height, width))
+        gradient = gradient / torch.nn.functional.avg_pool2d(ones, kernel, steps, pads, ceil_mode, False, 1)[0, 0]
+    else:
+        raise NotImplementedError("the gradient of avg_pool2d with ceil_mode, padding and count_include_pad")
+    planes = gradient.reshape(-1, 1, *gradient.shape[-2:])
+    extra = [
+        extent - ((count - 1) * step - 2 * pad + size)
+        for extent, count, step, pad, size in zip((height, width), planes.shape[-2:], steps, pads, kernel, strict=True)
+    ]
+    padded = [max(0, value) for value in extra]
+    filled = torch.ops.aten.convolution(
+        planes, planes.new_ones((1, 1, *kernel)), None, steps, pads, [1, 1], True, padded, 1
+    )
+    return filled[..., :height, :width].reshape(*batch, height, width)
+
+
+def _embedding_gradient(
+    gradient: Any, indices: Any, num_weights: int, padding_idx: int, scale_grad_by_freq: bool
+) -> Any:
+    """Rows of the gradient are added to the rows of the table that they were read from."""
+    if scale_grad_by_freq:
+        raise NotImplementedError("the gradient of embedding with scale_grad_by_freq")
+    width = gradient.shape[-1]
+    if padding_idx >= 0:
+        gradient = torch.where((indices == padding_idx).unsqueeze(-1), 0.0, gradient)
+    table = gradient.new_zeros((num_weights, width))
+    return table.index_put((indices.reshape(-1),), gradient.reshape(-1, width), accumulate=True)
+
+
+def _pair(value: Any) -> list[int]:
+    values = list(value)
+    return values * 2 if len(values) == 1 else values
+
+
+_OWN = {
+    torch.ops.aten.scaled_dot_product_attention.default: _attention,
+    torch.ops.aten.avg_pool2d_backward.default: _average_pool_gradient,
+    torch.ops.aten.embedding_dense_backward.default: _embedding_gradient,
+    torch.ops.aten.__and__.Tensor: torch.bitwise_and,
+    torch.ops.aten.__or__.Tensor: torch.bitwise_or,
+    torch.ops.aten.__xor__.Tensor: torch.bitwise_xor,
+}
