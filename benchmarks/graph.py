@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,7 @@ class Graph:
         """Add an i64 initialiser of one dimension."""
         return self.constant("integers_" + "_".join(map(str, values)), np.array(values, np.int64))
 
-    def values(self, name: str, shape: tuple[int, ...], drawn: Weights) -> Weights:
+    def values(self, name: str, shape: tuple[int, ...], drawn: npt.NDArray[np.floating[Any]]) -> Weights:
         """The stored array of that name, checked, or else what was drawn."""
         if self.stored is None:
             return drawn.astype(np.float32)

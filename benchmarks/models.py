@@ -13,19 +13,19 @@ wrong kernel shows in the output.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx.version_converter
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
+
+from benchmarks.graph import Graph, Weights, fan_in_scaled
+from benchmarks.models_text import bert_sentence_encoder, mobilebert
+from benchmarks.models_vision import deeplab_v3, efficientnet_lite0, posenet
 
 __all__ = ["MODELS", "input_shape", "light", "main", "minilm_l6", "mobilenet_v2", "random_input", "write"]
-
-Weights = npt.NDArray[np.float32]
 
 # (expansion, output channels, repeats, stride of the first): table 2 of the paper.
 _BOTTLENECKS = (
@@ -39,58 +39,9 @@ _BOTTLENECKS = (
 )
 
 
-class _Graph:
-    """Nodes and initialisers in the making, with one random generator behind all weights."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = np.random.default_rng(seed)
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-
-    def add(self, op: str, *inputs: str, **attributes: object) -> str:
-        """Append a node with one result; returns the result's name."""
-        result = f"{op.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [result], name=result, **attributes))
-        return result
-
-    def constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
-        """Add an initialiser; returns its name."""
-        self.initializers.append(numpy_helper.from_array(values, name))
-        return name
-
-    def weights(self, name: str, *shape: int) -> str:
-        """Add random weights, laid out as ONNX convolutions and `Gemm` with `transB` have them (outputs first)."""
-        return self.constant(name, _fan_in_scaled(self.random, shape))
-
-    def bias(self, name: str, count: int) -> str:
-        """Add a small random bias."""
-        return self.constant(name, self.random.normal(0.0, 0.1, count).astype(np.float32))
-
-    def convolution(self, x: str, inputs: int, outputs: int, *, kernel: int, stride: int = 1, group: int = 1) -> str:
-        """Append a convolution with bias and "same" padding."""
-        name = f"conv_{len(self.nodes)}"
-        weights = self.weights(f"{name}.weight", outputs, inputs // group, kernel, kernel)
-        bias = self.bias(f"{name}.bias", outputs)
-        pad = kernel // 2
-        return self.add(
-            "Conv", x, weights, bias, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=group
-        )
-
-    def relu6(self, x: str) -> str:
-        """Append a clip to [0, 6]."""
-        return self.add("Clip", x, "zero", "six")
-
-
-def _fan_in_scaled(random: np.random.Generator, shape: tuple[int, ...]) -> Weights:
-    fan_in = max(1, math.prod(shape[1:]))
-    return random.normal(0.0, math.sqrt(2.0 / fan_in), shape).astype(np.float32)
-
-
 def mobilenet_v2(seed: int = 0, *, size: int = 224, classes: int = 1000) -> onnx.ModelProto:
     """MobileNetV2 1.0 with random weights: f32[1,3,size,size] -> f32[1,classes]."""
-    graph = _Graph(seed)
-    graph.constant("zero", np.float32(0.0).reshape(()))
-    graph.constant("six", np.float32(6.0).reshape(()))
+    graph = Graph(seed)
     x = graph.relu6(graph.convolution("image", 3, 32, kernel=3, stride=2))
     channels = 32
     for expansion, outputs, repeats, first_stride in _BOTTLENECKS:
@@ -104,88 +55,15 @@ def mobilenet_v2(seed: int = 0, *, size: int = 224, classes: int = 1000) -> onnx
             channels = outputs
     x = graph.relu6(graph.convolution(x, channels, 1280, kernel=1))
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x), axis=1)
-    x = graph.add(
-        "Gemm", x, graph.weights("classes.weight", classes, 1280), graph.bias("classes.bias", classes), transB=1
-    )
-    graph.nodes[-1].output[0] = "logits"
-    return helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "mobilenet_v2",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size, size])],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, classes])],
-            graph.initializers,
-        ),
-        opset_imports=[helper.make_opsetid("", 13)],
-        ir_version=8,
-    )
+    weights, bias = graph.weights("classes.weight", classes, 1280), graph.bias("classes.bias", classes)
+    logits = graph.add("Gemm", x, weights, bias, transB=1)
+    image = {"image": (TensorProto.FLOAT, [1, 3, size, size])}
+    return graph.model("mobilenet_v2", image, {"logits": (logits, [1, classes])}, opset=13)
 
 
-def minilm_l6(
-    seed: int = 0, *, tokens: int = 128, vocabulary: int = 30522, layers: int = 6, width: int = 384, heads: int = 12
-) -> onnx.ModelProto:
-    """A sentence encoder of all-MiniLM-L6's shape with random weights: token numbers and mask -> one vector.
-
-    i64[1,tokens] twice -> f32[1,width], after https://arxiv.org/abs/2002.10957 and BERT's blocks: embeddings, self
-    attention and a hidden layer with GELU, each with a residual and a normalisation; the mean over the tokens that
-    the mask has.
-    """
-    graph = _Graph(seed)
-
-    def dense(x: str, inputs: int, outputs: int) -> str:
-        name = f"dense_{len(graph.nodes)}"
-        product = graph.add("MatMul", x, graph.weights(f"{name}.weight", inputs, outputs))
-        return graph.add("Add", product, graph.bias(f"{name}.bias", outputs))
-
-    def normalized(x: str) -> str:
-        name = f"norm_{len(graph.nodes)}"
-        scale = graph.constant(f"{name}.scale", graph.random.uniform(0.8, 1.2, width).astype(np.float32))
-        return graph.add("LayerNormalization", x, scale, graph.bias(f"{name}.bias", width), axis=-1, epsilon=1e-12)
-
-    def scalar(name: str, value: float) -> str:
-        return graph.constant(name, np.array(value, np.float32))
-
-    graph.constant("split", np.array([1, tokens, heads, width // heads], np.int64))
-    graph.constant("joined", np.array([1, tokens, width], np.int64))
-    one, half, root = scalar("one", 1.0), scalar("half", 0.5), scalar("root_of_two", math.sqrt(2.0))
-    scale, far = scalar("scale", 1 / math.sqrt(width // heads)), scalar("far", -1e4)
-    embeddings = graph.constant("words", graph.random.normal(0, 1, (vocabulary, width)).astype(np.float32))
-    positions = graph.constant("positions", graph.random.normal(0, 1, (tokens, width)).astype(np.float32))
-    mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
-    axes = graph.constant("axes_1_2", np.array([1, 2], np.int64))
-    penalty = graph.add("Mul", graph.add("Unsqueeze", graph.add("Sub", one, mask), axes), far)
-    x = normalized(graph.add("Add", graph.add("Gather", embeddings, "input_ids"), positions))
-    for _ in range(layers):
-        parts = [graph.add("Reshape", dense(x, width, width), "split") for _ in range(3)]
-        query, value = (graph.add("Transpose", part, perm=[0, 2, 1, 3]) for part in parts[::2])
-        key = graph.add("Transpose", parts[1], perm=[0, 2, 3, 1])
-        scores = graph.add("Mul", graph.add("MatMul", query, key), scale)
-        weights = graph.add("Softmax", graph.add("Add", scores, penalty), axis=-1)
-        mixed = graph.add("Transpose", graph.add("MatMul", weights, value), perm=[0, 2, 1, 3])
-        attended = dense(graph.add("Reshape", mixed, "joined"), width, width)
-        x = normalized(graph.add("Add", x, attended))
-        hidden = dense(x, width, 4 * width)
-        gate = graph.add("Mul", graph.add("Add", graph.add("Erf", graph.add("Div", hidden, root)), one), half)
-        x = normalized(graph.add("Add", x, dense(graph.add("Mul", hidden, gate), 4 * width, width)))
-    last, middle = (graph.constant(f"axes_{axis}", np.array([axis], np.int64)) for axis in (2, 1))
-    kept = graph.add("Unsqueeze", mask, last)
-    total = graph.add("ReduceSum", graph.add("Mul", x, kept), middle, keepdims=0)
-    graph.add("Div", total, graph.add("ReduceSum", kept, middle, keepdims=0))
-    graph.nodes[-1].output[0] = "embedding"
-    return helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "minilm_l6",
-            [
-                helper.make_tensor_value_info(name, TensorProto.INT64, [1, tokens])
-                for name in ("input_ids", "attention_mask")
-            ],
-            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, width])],
-            graph.initializers,
-        ),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-    )
+def minilm_l6(seed: int = 0, *, tokens: int = 128, vocabulary: int = 30522) -> onnx.ModelProto:
+    """A sentence encoder of all-MiniLM-L6's shape with random weights: i64[1,tokens] twice -> f32[1,384]."""
+    return bert_sentence_encoder(seed, tokens=tokens, vocabulary=vocabulary)
 
 
 def light(name: str, seed: int = 0) -> onnx.ModelProto:
@@ -228,7 +106,7 @@ def _role_values(random: np.random.Generator, role: str, shape: tuple[int, ...])
     if role in ("bias", "mean") or len(shape) == 1:
         return random.normal(0.0, 0.1, shape).astype(np.float32)
     classifier = len(shape) == 2  # small logits: a softmax that picks one class would hide every error
-    return _fan_in_scaled(random, shape) * np.float32(0.1 if classifier else 1.0)
+    return fan_in_scaled(random, shape) * np.float32(0.1 if classifier else 1.0)
 
 
 MODELS: dict[str, Callable[[int], onnx.ModelProto]] = {
@@ -237,6 +115,11 @@ MODELS: dict[str, Callable[[int], onnx.ModelProto]] = {
     "shufflenet": lambda seed: light("shufflenet", seed),
     "resnet50": lambda seed: light("resnet50", seed),
     "densenet121": lambda seed: light("densenet121", seed),
+    "posenet": posenet,
+    "deeplab_v3": deeplab_v3,
+    "efficientnet_lite0": efficientnet_lite0,
+    "mobilebert": mobilebert,
+    "minilm_l6": minilm_l6,
 }
 
 
