@@ -162,6 +162,40 @@ def test_control_flow(machine: Machine, seed: int) -> None:
             np.testing.assert_array_equal(module.main(*inputs), expected)
 
 
+def _lstm(seed: int, batch: int, steps: int, time_major: bool) -> bytes:
+    """One layer, with its state in tensors that the file marks as variable."""
+    generator = np.random.default_rng(seed)
+    width, units = 5, 6
+
+    def weights(*shape: int) -> Tensor:
+        return generator.uniform(-0.7, 0.7, shape).astype(np.float32)
+
+    builder = Builder()
+    outer = [steps, batch] if time_major else [batch, steps]
+    x, y = builder.input("x", [*outer, width], "float32"), builder.tensor("y", [*outer, units], "float32")
+    inputs = [x, *(builder.constant(weights(units, width)) for _ in range(4))]
+    inputs += [*(builder.constant(weights(units, units)) for _ in range(4)), -1, -1, -1]
+    inputs += [*(builder.constant(weights(units)) for _ in range(4)), -1, -1]
+    for name in ("state", "cell"):
+        inputs.append(builder.tensor(name, [batch, units], "float32"))
+        builder.graph.tensors[inputs[-1]].isVariable = True
+    options = _options("UnidirectionalSequenceLSTM", fusedActivationFunction=4, timeMajor=time_major)
+    builder.operator("UNIDIRECTIONAL_SEQUENCE_LSTM", [*inputs, -1, -1, -1, -1], [y], options)
+    builder.graph.outputs.append(y)
+    return builder.build()
+
+
+@ON_DEVICES
+@pytest.mark.parametrize("time_major", [False, True])
+def test_lstm_goes_on_where_the_call_before_ended(machine: Machine, seed: int, time_major: bool) -> None:
+    data = _lstm(seed, 2, 7, time_major)
+    generator = np.random.default_rng(seed + 1)
+    calls = [[generator.standard_normal((7, 2, 5) if time_major else (2, 7, 5)).astype(np.float32)] for _ in range(3)]
+    with _load(data, machine) as module:
+        for inputs, (expected,) in zip(calls, interpret(data, *calls), strict=True):
+            assert relative_error(module.main(*inputs), expected) < 1e-5, f"WEBREE_SEED={seed}"
+
+
 @pytest.mark.parametrize(
     ("name", "machine"),
     [pytest.param(name, *device.values, marks=device.marks) for name, row in REAL.items() for device in row.devices],

@@ -24,7 +24,16 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "tflite.md"
 
 Tensor = np.ndarray[Any, Any]
 Random = np.random.Generator
-_ELSEWHERE = {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "IF", "WHILE", "DENSIFY"}
+_ELSEWHERE = {
+    "CALL_ONCE",
+    "VAR_HANDLE",
+    "READ_VARIABLE",
+    "ASSIGN_VARIABLE",
+    "IF",
+    "WHILE",
+    "DENSIFY",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+}
 """Tested in test_tflite.py; custom ones and DENSIFY by the real models."""
 
 

@@ -18,6 +18,7 @@ from webree.compiler.frontends.tflite_emit import ATTRIBUTE, Emitter
 from webree.compiler.frontends.tflite_file import Array, ModelInfo, OperatorInfo, SubgraphInfo, TensorInfo
 from webree.compiler.frontends.tflite_folding import densify
 from webree.compiler.frontends.tflite_operator import Operator, Rule
+from webree.compiler.frontends.tflite_recurrent import lower_lstm
 from webree.compiler.frontends.tflite_values import Size, Value, is_unsigned, tensor_type
 from webree.errors import CompileError
 
@@ -31,7 +32,8 @@ RULES: dict[str, Rule] = {
     **tflite_spatial.RULES,
 }
 
-_SPECIAL = ("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "IF", "WHILE")
+_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+_SPECIAL = ("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "IF", "WHILE", _LSTM)
 SUPPORTED = (*sorted([*RULES, *_SPECIAL]), *CUSTOM_RULES)
 
 _MAX_NESTING = 16
@@ -173,7 +175,7 @@ class Graph:
     def _lower(self, subgraph: SubgraphInfo, op: Operator) -> list[Value]:
         name = op.info.name
         if name in _SPECIAL:
-            special = {"IF": self._if, "WHILE": self._while, "CALL_ONCE": self._call_once}
+            special = {"IF": self._if, "WHILE": self._while, "CALL_ONCE": self._call_once, _LSTM: self._lstm}
             return special[name](op) if name in special else self._variable(op)
         if name == "DENSIFY":
             info = subgraph.tensors[op.info.inputs[0]]
@@ -190,6 +192,8 @@ class Graph:
             return values[index]
         info = subgraph.tensors[index]
         if info.data is None:
+            if info.is_variable and info.element.numpy:  # state of a recurrent layer: see _lstm
+                return Value("", info.element.name, info.shape, None, None, f"tensor {subgraph.index}/{index}")
             if info.element.title == "RESOURCE":
                 return Value("", "resource", (), None, None, info.name)
             if not info.element.numpy:
@@ -253,6 +257,23 @@ class Graph:
         value = Value("", info.element.name, info.shape, info.quantization)
         self._declare(op, variable, value)
         return [emitter.result(f"util.global.load {variable.symbol} :", info.shape, value.dtype, info.quantization)]
+
+    def _lstm(self, op: Operator) -> list[Value]:
+        """State and cell are tensors that the file marks as variable: they are globals here, and begin with zeros."""
+        emitter = self.emitter
+        symbols, values = [], []
+        for position in (18, 19):
+            tensor = op.value(position)
+            if not tensor.label.startswith("tensor ") or tensor.ssa or tensor.data is not None:
+                raise op.fail(f"its state (input {position}) is no variable tensor")
+            variable = self._variables.setdefault(tensor.label, _Variable(f"@variable_{len(self._variables)}"))
+            self._declare(op, variable, tensor)
+            symbols.append(variable.symbol)
+            values.append(emitter.result(f"util.global.load {variable.symbol} :", tensor.shape, "f32"))
+        outputs, *states = lower_lstm(op, *values)
+        for symbol, value in zip(symbols, states, strict=True):
+            emitter.line(f"util.global.store {value.ssa}, {symbol} : {emitter.type_of(value)}")
+        return [outputs]
 
     def _declare(self, op: Operator, variable: _Variable, value: Value) -> None:
         if variable.value is None:
