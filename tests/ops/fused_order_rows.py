@@ -126,14 +126,32 @@ def _sorts() -> list[Case]:
             pairs,
         )
     )
-    return [*found, *_topks()]
+    return [*found, *_long_sorts(), *_topks()]
+
+
+def _long_sorts() -> list[Case]:
+    """Long enough for a network of passes, which must keep equal keys in their order."""
+    shape = (300, 5)
+    whole, keys = tensor(shape), tensor(shape, "i32")
+    body = f"""
+  %y:2 = iree_linalg_ext.sort dimension(0) outs(%a, %b : {keys}, {whole}) {{
+  ^bb0(%left: i32, %right: i32, %left_value: f32, %right_value: f32):
+    %less = arith.cmpi slt, %left, %right : i32
+    iree_linalg_ext.yield %less : i1
+  }} -> {keys}, {whole}"""
+
+    def reference(a: Array, b: Array) -> list[Array]:
+        return [np.sort(a, axis=0), np.take_along_axis(b, np.argsort(a, axis=0, kind="stable"), 0)]
+
+    results = [("y#0", shape, "i32"), ("y#1", shape, "f32")]
+    return [case("sort.long", [(shape, "i32"), (shape, "f32")], body, results, reference)]
 
 
 def _topks() -> list[Case]:
     found = []
-    shape, top = (21, 67), (21, 5)
-    values, indices = tensor(top), tensor(top, "i32")
-    for name in ("topk", "topk_v2"):
+    for name, shape, count in (("topk", (21, 67), 5), ("topk_v2", (21, 67), 5), ("topk", (2, 700), 30)):
+        top = (shape[0], count)
+        values, indices = tensor(top), tensor(top, "i32")
         sorted_text = " is_sorted" if name == "topk_v2" else ""
         body = (
             linear("x", "a", shape, "f32", -2, 1)
@@ -154,13 +172,13 @@ def _topks() -> list[Case]:
         )
         found.append(
             case(
-                f"{name}.last",
+                f"{name}.{count}",
                 [(shape, "f32")],
                 body,
                 [("y", top, "f32"), ("s#1", top, "i32")],
-                lambda a: [
-                    -np.sort(-(a * -2 + 1), axis=1)[:, :5] * 2 + 1,
-                    np.argsort(-(a * -2 + 1), axis=1, kind="stable")[:, :5].astype(np.int32),
+                lambda a, count=count: [
+                    -np.sort(-(a * -2 + 1), axis=1)[:, :count] * 2 + 1,
+                    np.argsort(-(a * -2 + 1), axis=1, kind="stable")[:, :count].astype(np.int32),
                 ],
             )
         )

@@ -15,6 +15,7 @@ from webree.codegen_wgsl.schedules.annotate import annotate as attach
 from webree.codegen_wgsl.schedules.layout import to_channels_last
 from webree.codegen_wgsl.schedules.pulled import pull
 from webree.codegen_wgsl.schedules.serial import make_safe
+from webree.codegen_wgsl.schedules.sorting import spread_sorts
 
 __all__ = ["annotate", "make_safe", "prepare", "preprocessing_flags"]
 
@@ -41,5 +42,6 @@ def annotate(module: Any, profile: Any) -> int:
 def prepare(module: Any, profile: Any) -> None:
     """Change the layouts of a module (an `ir.Module` or its operation) at phase `input`, before kernels are formed."""
     take_apart(module)
+    spread_sorts(module)
     pull(module)
     to_channels_last(module)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["empty", "extent_of", "generated", "index"]
+__all__ = ["empty", "extent_of", "generated", "index", "loop_index"]
 
 
 def generated(like: Any, body: Callable[[list[Any]], Any], into: Any = None) -> Any:
@@ -32,7 +32,7 @@ def generated(like: Any, body: Callable[[list[Any]], Any], into: Any = None) -> 
     )
     block = new.regions[0].blocks.append(kind.element_type)
     with ir.InsertionPoint(block):
-        indices = [_loop_index(dim) for dim in range(kind.rank)]
+        indices = [loop_index(dim) for dim in range(kind.rank)]
         ir.Operation.create("linalg.yield", operands=[body(indices)])
     return new.results[0]
 
@@ -62,7 +62,7 @@ def index(number: int) -> Any:
     return arith.constant(ir.IndexType.get(), number)
 
 
-def _loop_index(loop: int) -> Any:
+def loop_index(loop: int) -> Any:
     from iree.compiler import ir
 
     number = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), loop)
