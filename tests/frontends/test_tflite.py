@@ -196,6 +196,30 @@ def test_lstm_goes_on_where_the_call_before_ended(machine: Machine, seed: int, t
             assert relative_error(module.main(*inputs), expected) < 1e-5, f"WEBREE_SEED={seed}"
 
 
+def _spectrum(length: int) -> bytes:
+    """The parts of a transform of each row, and its magnitude."""
+    builder, count = Builder(), length // 2 + 1
+    x, z = builder.input("x", [3, 1, length], "float32"), builder.tensor("z", [3, 1, count], "complex64")
+    builder.operator("RFFT2D", [x, builder.constant(np.array([1, length], np.int32))], [z])
+    flat = builder.tensor("flat", [3, count], "complex64")
+    builder.operator("RESHAPE", [z, builder.constant(np.array([3, count], np.int32))], [flat])
+    for name in ("REAL", "IMAG", "COMPLEX_ABS", "CAST"):
+        y = builder.tensor(name, [3, count], "float32")
+        builder.operator(name, [flat], [y])
+        builder.graph.outputs.append(y)
+    return builder.build()
+
+
+@ON_DEVICES
+def test_spectra(machine: Machine, seed: int) -> None:
+    x = np.random.default_rng(seed).standard_normal((3, 1, 64)).astype(np.float32)
+    spectrum = np.fft.rfft(x[:, 0].astype(np.float64))
+    with _load(_spectrum(64), machine) as module:
+        found = module.main(x)
+    for mine, theirs in zip(found, (spectrum.real, spectrum.imag, np.abs(spectrum), spectrum.real), strict=True):
+        assert relative_error(mine, theirs) < 1e-6, f"WEBREE_SEED={seed}"
+
+
 @pytest.mark.parametrize(
     ("name", "machine"),
     [pytest.param(name, *device.values, marks=device.marks) for name, row in REAL.items() for device in row.devices],

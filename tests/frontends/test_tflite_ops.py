@@ -33,6 +33,10 @@ _ELSEWHERE = {
     "WHILE",
     "DENSIFY",
     "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "RFFT2D",
+    "REAL",
+    "IMAG",
+    "COMPLEX_ABS",
 }
 """Tested in test_tflite.py; custom ones and DENSIFY by the real models."""
 

@@ -142,6 +142,8 @@ def _add_n(op: Operator) -> Value:
 
 def _cast(op: Operator) -> Value:
     value = op.value(0)
+    if value.imaginary is not None and op.dtype == "f32":
+        return Value(value.ssa, "f32", value.shape)  # the real part
     if value.data is not None and value.data.dtype == object and not is_float(op.dtype):
         return Value("", op.dtype, value.shape, None, value.data, op.outputs[0].name)
     if value.constant is not None and not is_float(value.dtype):

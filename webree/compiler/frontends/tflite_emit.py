@@ -202,6 +202,9 @@ class Emitter:
         shape = tuple(shape)
         if shape == value.shape:
             return value
+        if value.imaginary is not None:
+            real = self.reshape(Value(value.ssa, "f32", value.shape), shape)
+            return Value(real.ssa, value.dtype, shape, imaginary=self.reshape(value.imaginary, shape))
         if value.data is not None:
             sizes_known = known(shape)
             assert sizes_known is not None

@@ -11,7 +11,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from webree.compiler.frontends import tflite_elementwise, tflite_gather, tflite_layout, tflite_matrix, tflite_spatial
+from webree.compiler.frontends import (
+    tflite_elementwise,
+    tflite_gather,
+    tflite_layout,
+    tflite_matrix,
+    tflite_spatial,
+    tflite_spectral,
+)
 from webree.compiler.frontends.tflite_body import literal
 from webree.compiler.frontends.tflite_custom import RULES as CUSTOM_RULES
 from webree.compiler.frontends.tflite_emit import ATTRIBUTE, Emitter
@@ -30,6 +37,7 @@ RULES: dict[str, Rule] = {
     **tflite_gather.RULES,
     **tflite_matrix.RULES,
     **tflite_spatial.RULES,
+    **tflite_spectral.RULES,
 }
 
 _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
@@ -214,7 +222,7 @@ class Graph:
             raise op.invalid(f"its result would be {value.dtype}, and the file says {info.element.title}")
         if self._strict and info.shape and value.is_static and -1 not in info.shape and value.shape != info.shape:
             raise op.invalid(f"its result would have the shape {[*value.shape]}, and the file says {[*info.shape]}")
-        return Value(value.ssa, value.dtype, value.shape, info.quantization, value.data, info.name)
+        return Value(value.ssa, value.dtype, value.shape, info.quantization, value.data, info.name, value.imaginary)
 
     # Variables
 

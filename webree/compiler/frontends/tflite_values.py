@@ -93,6 +93,7 @@ class Value:
         dtype: element type as in tflite_schema.py (`ui8` is `i8` in MLIR: see `signless`).
         data: elements of a constant; an array of objects (numbers and `Dim`s) for sizes computed from shapes.
         label: what the model calls it.
+        imaginary: of a complex tensor, whose real part this is.
     """
 
     ssa: str
@@ -101,6 +102,7 @@ class Value:
     quantization: Quantization | None = None
     data: Array | None = None
     label: str = ""
+    imaginary: Value | None = None
 
     @property
     def rank(self) -> int:
