@@ -1,4 +1,4 @@
-"""Constant 8-bit weights stay 8 bits wide in the module and on the device, and are dequantised in the kernels."""
+"""Constant 8- and 4-bit weights stay as narrow in the module and on the device, and are dequantised in the kernels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -16,6 +17,15 @@ from tests.conftest import Machine
 
 K, N, BLOCK = 96, 136, 32
 TOLERANCE = 1e-5
+
+
+DTYPES: dict[str, tuple[Any, int, int]] = {
+    "int8": (np.int8, -128, 128),
+    "uint8": (np.uint8, 0, 256),
+    "int4": (ml_dtypes.int4, -8, 8),
+    "uint4": (ml_dtypes.uint4, 0, 16),
+}
+"""With the smallest number and one more than the largest."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,10 @@ CASES = {
     "unsigned, one": Case((4, K), (K, N), dtype="uint8", zero=True, axis=None),
     "blocks": Case((4, K), (K, N), axis=0, block=BLOCK),
     "blocks with zero points": Case((4, K), (K, N), dtype="uint8", axis=0, block=BLOCK, zero=True),
+    "4 bits in blocks": Case((4, K), (K, N), dtype="int4", axis=0, block=BLOCK),
+    "4 bits in blocks with zero points": Case((4, K), (K, N), dtype="uint4", axis=0, block=BLOCK, zero=True),
+    "4 bits, columns": Case((None, K), (K, N), dtype="int4"),
+    "4 bits, transposed": Case((4, K), (N, K), dtype="uint4", axis=0, node="Gemm", attributes={"transB": 1}, zero=True),
     "transposed": Case((4, K), (N, K), axis=0, node="Gemm", attributes={"transB": 1}, bias=N),
     "convolution": Case(
         (1, 16, 9, 9), (32, 16, 3, 3), axis=0, node="Conv", attributes={"strides": [2, 2], "pads": [1] * 4}, bias=32
@@ -67,8 +81,8 @@ CASES = {
 def make(case: Case, seed: int) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """The model, and the arrays in it."""
     random = np.random.default_rng(seed)
-    info = np.iinfo(case.dtype)
-    arrays = {"w": random.integers(info.min, info.max + 1, case.weights).astype(case.dtype)}
+    dtype, lowest, end = DTYPES[case.dtype]
+    arrays = {"w": random.integers(lowest, end, case.weights).astype(dtype)}
     shape: tuple[int, ...] = ()
     if case.axis is not None:
         shape = (case.weights[case.axis],)
@@ -76,7 +90,7 @@ def make(case: Case, seed: int) -> tuple[onnx.ModelProto, dict[str, Any]]:
             shape = tuple(size // case.block if dim == case.axis else size for dim, size in enumerate(case.weights))
     arrays["s"] = (random.random(shape) / 64 + 1 / 256).astype("f4")
     if case.zero:
-        arrays["z"] = random.integers(info.min, info.max + 1, shape).astype(case.dtype)
+        arrays["z"] = random.integers(lowest, end, shape).astype(dtype)
     if case.bias:
         arrays["b"] = random.standard_normal(case.bias).astype("f4")
     attributes: dict[str, Any] = {} if case.axis is None else {"axis": case.axis}
@@ -140,16 +154,19 @@ def test_product(machine: Machine, name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_bytes_stay_bytes(tmp_path: Path, name: str, seed: int) -> None:
-    """What is stored: words of four weights each; nothing as large as the weights in floats."""
+    """What is stored: words of four or eight weights each; nothing as large as the weights in floats."""
     from safetensors.numpy import load_file
 
     case = CASES[name]
     model, arrays = make(case, seed)
     webree.compile(model, parameters=tmp_path / "w.safetensors", dump_wgsl=tmp_path)
     stored = load_file(tmp_path / "w.safetensors")
-    words = [array for array in stored.values() if array.size == arrays["w"].size // 4]
+    bits = 4 if case.dtype.endswith("4") else 8
+    words = [array for array in stored.values() if array.size == arrays["w"].size * bits // 32]
     assert [array.dtype for array in words] == [np.int32]
-    assert np.array_equal(np.sort(words[0].ravel().view(arrays["w"].dtype)), np.sort(arrays["w"].ravel()))
-    assert sum(array.nbytes for array in stored.values()) < 1.6 * arrays["w"].nbytes
+    lanes = words[0].astype("u4")[..., None] >> np.arange(0, 32, bits, dtype="u4") & (1 << bits) - 1
+    codes = arrays["w"].astype("i4") & (1 << bits) - 1
+    assert np.array_equal(np.sort(lanes.ravel()), np.sort(codes.ravel()))
+    assert sum(array.nbytes for array in stored.values()) < 0.2 * bits * arrays["w"].size
     kernels = [path.read_text() for path in tmp_path.glob("*.wgsl")]
     assert sum("<<" in text and ">>" in text for text in kernels) == 1  # unpacked in the kernel of the product

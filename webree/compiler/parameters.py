@@ -123,8 +123,9 @@ class ParameterFile:
         Raises `CompileError` if they cannot be written."""
         from iree.compiler import ir
 
-        self._tensors = self._rename(module)
-        kept = [op for op in _globals(module) if _stays(op)]
+        self._tensors = self._rename(module, _used(module))
+        used = {tensor.name for tensor in self._tensors}
+        kept = [op for op in _globals(module) if _symbol(op) not in used]
         saved = {_symbol(op): op.attributes["initial_value"] for op in kept}
         for op in kept:
             del op.attributes["initial_value"]
@@ -158,14 +159,14 @@ class ParameterFile:
             "loaded without parameters"
         )
 
-    def _rename(self, module: Any) -> list[StoredTensor]:
+    def _rename(self, module: Any, used: set[str]) -> list[StoredTensor]:
         """Give the globals that go the names of the model's tensors: their symbols become the keys."""
         from iree.compiler import ir
 
         taken = {_symbol(op) for op in _operations(module, None) if "sym_name" in op.attributes}
         renamed: dict[str, str] = {}
         tensors = []
-        for number, op in enumerate(op for op in _globals(module) if not _stays(op)):
+        for number, op in enumerate(op for op in _globals(module) if not _stays(op) and _symbol(op) in used):
             old = _symbol(op)
             taken.discard(old)
             renamed[old] = _free(self.names.name(op, number), taken)
@@ -190,6 +191,14 @@ def _globals(module: Any) -> list[Any]:
         for op in _operations(module, "util.global")
         if "initial_value" in op.attributes and _is_tensor(op.attributes["initial_value"])
     ]
+
+
+def _used(module: Any) -> set[str]:
+    """Symbols of the globals that something reads; the others are left over from the evaluation of constants."""
+    from iree.compiler import ir
+
+    loads = [op for op in _walk(module) if "global" in op.attributes]
+    return {ir.FlatSymbolRefAttr(op.attributes["global"]).value for op in loads}
 
 
 def _is_tensor(value: Any) -> bool:

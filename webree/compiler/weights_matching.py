@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from webree.compiler.weights_codes import is_unpackable
+
 __all__ = ["Quantized", "find_quantized", "is_product", "reads"]
 
 _DEQUANTIZE = "iree_linalg_ext.dequantize_affine"
-_BITS = (4, 8)
+_NIBBLE = 4
+_BITS = (_NIBBLE, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ def _affine(op: Any) -> Quantized | None:
 def _blocked(op: Any) -> Quantized | None:
     """A product of converted constants and of scales, repeated along blocks of one dimension."""
     if not _is_elementwise(op, "arith.mulf"):
-        return None
+        return _columns(op)
     for codes, scales in ((op.operands[0], op.operands[1]), (op.operands[1], op.operands[0])):
         repeated = _repeated(scales)
         converted = _owner(codes)
@@ -168,6 +171,67 @@ def _blocked(op: Any) -> Quantized | None:
     return None
 
 
+def _columns(op: Any) -> Quantized | None:
+    """A product of converted constants and of scales that are read along some dimensions, the others being 1."""
+    factors = _broadcast(op, "arith.mulf")
+    if factors is None:
+        return None
+    codes, scale, read = factors
+    converted, zero = _owner(codes), None
+    differences = None if converted is None else _broadcast(converted, "arith.subf")
+    if differences is not None:
+        if differences[2] != read or str(differences[1].type) != str(scale.type):
+            return None
+        converted, zero = _owner(differences[0]), differences[1]
+    constant = None if converted is None else _unconverted(converted)
+    if constant is None:
+        return None
+    dims = tuple(dim for dim in read if dim is not None)
+    found = _quantized(constant[0], scale, zero, constant[1], dims, None)
+    if found is None or len(dims) == len(read):
+        return found
+    if len(dims) != 1:  # more than one, with ones between them: not seen in models
+        return None
+    with op.context, op.location, _before(op):
+        return replace(found, scale=_flat(scale), zero=None if zero is None else _flat(zero))
+
+
+def _broadcast(op: Any, name: str) -> tuple[Any, Any, list[int | None]] | None:
+    """Operands of an operation on elements whose second operand is repeated along dimensions, and where it is read."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import linalg
+
+    if op.name != "linalg.generic" or len(op.operands) != 3:
+        return None
+    body = [inner.operation for inner in op.regions[0].blocks[0]]
+    if [item.name for item in body] != [name, "linalg.yield"]:
+        return None
+    if list(body[0].operands) != list(op.regions[0].blocks[0].arguments)[:2]:
+        return None
+    maps = [ir.AffineMapAttr(item).value for item in linalg.get_indexing_maps(op)]
+    identity = ir.AffineMap.get_identity(maps[0].n_dims, maps[0].context)
+    if maps[0] != identity or maps[2] != identity:
+        return None
+    return op.operands[0], op.operands[1], [getattr(item, "position", None) for item in maps[1].results]
+
+
+def _before(op: Any) -> Any:
+    """Before an operation."""
+    from iree.compiler import ir
+
+    return ir.InsertionPoint(op)
+
+
+def _flat(value: Any) -> Any:
+    """A tensor with one dimension that is not 1, as one of that dimension alone."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import tensor
+
+    kind = ir.RankedTensorType(value.type)
+    flat = ir.RankedTensorType.get([prod(kind.shape)], kind.element_type)
+    return tensor.collapse_shape(flat, value, [list(range(kind.rank))])
+
+
 def _quantized(
     weights: Any, scale: Any, zero: Any, unsigned: bool, dims: tuple[int, ...], block: tuple[int, int] | None
 ) -> Quantized | None:
@@ -181,8 +245,18 @@ def _quantized(
         return None
     if not all(_is_constant(item) for item in (weights, scale, *([] if zero is None else [zero]))):
         return None
+    if element.width == _NIBBLE and not is_unpackable(weights):
+        return None
+    if zero is not None and _width(zero) < 8 and not is_unpackable(zero):
+        return None
     shape = tuple(kind.shape)
     return Quantized(weights, shape, element.width, unsigned, scale, zero, dims, block, tuple(range(len(shape))))
+
+
+def _width(value: Any) -> int:
+    from iree.compiler import ir
+
+    return int((value.type.element_type if isinstance(value.type, ir.ShapedType) else value.type).width)
 
 
 def _repeated(value: Any) -> tuple[Any, int, int] | None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from webree.compiler.weights_codes import extended, generic, loop_index, unpacked
 from webree.compiler.weights_matching import Quantized, find_quantized, is_product, reads
 
 __all__ = ["keep_quantized"]
@@ -149,7 +150,7 @@ class _Packed:
         inside = weights.block is not None
         along = [item for dim in weights.scale_dims for item in self._scale_loops(dim)]
         if weights.zero is not None:
-            operands.append(_extended(weights.zero, weights.unsigned))
+            operands.append(extended(weights.zero, weights.unsigned))
             accesses.append([self._dim(loop) for loop in along])
         if inside:
             operands.append(weights.scale)
@@ -159,7 +160,7 @@ class _Packed:
         zero = start if inside else _zeros_like(start)
         maps = [ir.AffineMap.get(loops.count, 0, item) for item in (*accesses, outputs)]
         kinds = ["parallel" if loop in self._parallel() else "reduction" for loop in range(loops.count)]
-        total = _generic([*operands, zero], maps, kinds, lambda arguments: [self._body(arguments)])
+        total = generic([*operands, zero], maps, kinds, lambda arguments: [self._body(arguments)])
         if not inside:
             total = self._scaled(total, start)
         op.results[0].replace_all_uses_with(total)
@@ -204,7 +205,8 @@ class _Packed:
 
         weights, loops = self._weights, self._loops
         word = ir.IntegerType.get_signless(_WORD)
-        parts = _expanded(weights.value, self._split_dim, loops.sizes)
+        codes = weights.value if weights.bits == 8 else unpacked(weights.value)
+        parts = _expanded(codes, self._split_dim, loops.sizes)
         dims: list[tuple[int, int]] = []  # loop (the lane's last), size; in the order of the expanded constant
         for dim, size in enumerate(weights.shape):
             if dim == self._split_dim:
@@ -226,14 +228,12 @@ class _Packed:
 
         def body(arguments: Sequence[Any]) -> list[Any]:
             code = arith.extui(word, arguments[0])
-            lane = arith.index_cast(
-                word, linalg.IndexOp(ir.IntegerAttr.get(ir.IntegerType.get_signless(64), count - 1)).result
-            )
-            moved = arith.shli(code, arith.muli(lane, arith.constant(word, weights.bits)))
+            lane = arith.muli(loop_index(count - 1, word), arith.constant(word, weights.bits))
+            moved = arith.shli(code, lane)
             return [arith.ori(moved, arguments[1])]
 
         kinds = ["parallel"] * (count - 1) + ["reduction"]
-        return _generic([parts, start], maps, kinds, body), [loop for loop, _ in order]
+        return generic([parts, start], maps, kinds, body), [loop for loop, _ in order]
 
     def _reading_order(self) -> list[int]:
         return [item for loops in self._loops.of for item in loops]
@@ -274,31 +274,7 @@ class _Packed:
 
         inputs = [total, self._weights.scale] if _is_zero(start) else [total, self._weights.scale, start]
         maps = [*(identity, scale, identity)[: len(inputs)], identity]
-        return _generic([*inputs, _empty_like(start)], maps, ["parallel"] * rank, body)
-
-
-def _generic(operands: Sequence[Any], maps: Sequence[Any], kinds: Sequence[str], body: Any) -> Any:
-    """A `linalg.generic` whose last operand is its result's start."""
-    from iree.compiler import ir
-
-    iterators = ", ".join(f"#linalg.iterator_type<{kind}>" for kind in kinds)
-    op = ir.Operation.create(
-        "linalg.generic",
-        [operands[-1].type],
-        list(operands),
-        attributes={
-            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(item) for item in maps]),
-            "iterator_types": ir.Attribute.parse(f"[{iterators}]"),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(operands) - 1, 1]),
-        },
-        regions=1,
-    )
-    block = op.regions[0].blocks.append(
-        *[value.type.element_type if isinstance(value.type, ir.ShapedType) else value.type for value in operands]
-    )
-    with ir.InsertionPoint(block):
-        ir.Operation.create("linalg.yield", operands=body(list(block.arguments)))
-    return op.results[0]
+        return generic([*inputs, _empty_like(start)], maps, ["parallel"] * rank, body)
 
 
 def _expanded(value: Any, at: int, sizes: Sequence[int]) -> Any:
@@ -328,22 +304,6 @@ def _expanded(value: Any, at: int, sizes: Sequence[int]) -> Any:
             "static_output_shape": ir.DenseI64ArrayAttr.get(shape),
         },
     ).results[0]
-
-
-def _extended(zero: Any, unsigned: bool) -> Any:
-    """Zero points as words (floats stay floats); evaluated at compile time."""
-    from iree.compiler import ir
-    from iree.compiler.dialects import arith
-
-    shaped = isinstance(zero.type, ir.ShapedType)
-    element = zero.type.element_type if shaped else zero.type
-    word = ir.IntegerType.get_signless(_WORD)
-    if isinstance(element, ir.FloatType) or element == word:
-        return zero
-    kind = ir.RankedTensorType.get(zero.type.shape, word) if shaped else word
-    if element.width > _WORD:
-        return arith.trunci(kind, zero)
-    return (arith.extui if unsigned else arith.extsi)(kind, zero)
 
 
 def _empty_like(value: Any) -> Any:

@@ -1,0 +1,134 @@
+"""Constant codes of quantised weights and zero points, made ready for packing.
+
+Enters: constants of 8 or 4 bits, at phase `input`. Leaves: expressions of constants, which the compiler evaluates:
+4-bit constants, two to a byte with the lower bits first, are taken apart by shifts, for the compiler's own evaluation
+knows no such type.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["extended", "generic", "is_unpackable", "loop_index", "unpacked"]
+
+_WORD = 32
+_SHAPE = r"tensor<(?P<sizes>(?:\d+x)*)(?P<last>\d+)xi4>"
+_RESOURCE = re.compile(rf"dense_resource<(?P<key>.*)> : {_SHAPE}", re.DOTALL)
+_DENSE = re.compile(rf'dense<"0x(?P<digits>[0-9A-F]+)"> : {_SHAPE}')
+
+
+def extended(zero: Any, unsigned: bool) -> Any:
+    """Zero points as words (floats stay floats); evaluated at compile time."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith
+
+    shaped = isinstance(zero.type, ir.ShapedType)
+    element = zero.type.element_type if shaped else zero.type
+    word = ir.IntegerType.get_signless(_WORD)
+    if isinstance(element, ir.FloatType) or element == word:
+        return zero
+    kind = ir.RankedTensorType.get(zero.type.shape, word) if shaped else word
+    if element.width < 8:
+        codes = arith.extui(kind, unpacked(zero))
+        if unsigned:
+            return codes
+        up = arith.constant(kind, ir.DenseElementsAttr.get_splat(kind, ir.IntegerAttr.get(word, _WORD - element.width)))
+        return arith.shrsi(arith.shli(codes, up), up)
+    if element.width > _WORD:
+        return arith.trunci(kind, zero)
+    return (arith.extui if unsigned else arith.extsi)(kind, zero)
+
+
+def is_unpackable(value: Any) -> bool:
+    """Whether a 4-bit constant is one that `unpacked` takes apart: stored bytes, an even number of columns."""
+    match = _stored(value)
+    return match is not None and int(match["last"]) % 2 == 0
+
+
+def unpacked(value: Any) -> Any:
+    """A 4-bit constant as one of bytes of the same shape, each 0 to 15."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith, tensor
+
+    match = _stored(value)
+    assert match is not None
+    byte = ir.IntegerType.get_signless(8)
+    sizes = [int(size) for size in match["sizes"].split("x") if size] + [int(match["last"]) // 2]
+    kind = ir.RankedTensorType.get(sizes, byte)
+    if "digits" in match.groupdict():
+        data = ir.DenseElementsAttr.get(memoryview(bytes.fromhex(match["digits"])).cast("B", sizes), type=kind)
+    else:
+        data = ir.Attribute.parse(f"dense_resource<{match['key']}> : {kind}")
+    stored = arith.constant(kind, data)
+    rank = len(sizes)
+    maps = [
+        ir.AffineMap.get(rank + 1, 0, [ir.AffineExpr.get_dim(dim) for dim in range(rank)]),
+        ir.AffineMap.get_identity(rank + 1),
+    ]
+
+    def body(arguments: Sequence[Any]) -> list[Any]:
+        shift = arith.muli(loop_index(rank, byte), arith.constant(byte, 4))
+        return [arith.andi(arith.shrui(arguments[0], shift), arith.constant(byte, 15))]
+
+    pairs = generic([stored, tensor.empty([*sizes, 2], byte)], maps, ["parallel"] * (rank + 1), body)
+    groups = [[dim] for dim in range(rank - 1)] + [[rank - 1, rank]]
+    index = ir.IntegerType.get_signless(64)
+    return ir.Operation.create(
+        "tensor.collapse_shape",
+        [ir.RankedTensorType.get([*sizes[:-1], 2 * sizes[-1]], byte)],
+        [pairs],
+        attributes={
+            "reassociation": ir.ArrayAttr.get(
+                [ir.ArrayAttr.get([ir.IntegerAttr.get(index, item) for item in group]) for group in groups]
+            )
+        },
+    ).results[0]
+
+
+def _stored(value: Any) -> re.Match[str] | None:
+    """The text of a 4-bit constant: bytes in hexadecimal digits, or the key of a resource."""
+    owner = value.owner
+    if getattr(owner, "name", "") != "arith.constant":
+        return None
+    text = str(owner.attributes["value"])
+    match = _DENSE.fullmatch(text)
+    if match is None:
+        return _RESOURCE.fullmatch(text)
+    whole = math.prod(int(size) for size in [*match["sizes"].split("x")[:-1], match["last"]])
+    return match if len(match["digits"]) == whole else None  # two to a byte
+
+
+def loop_index(loop: int, kind: Any) -> Any:
+    """The index of a loop of the operation whose body is being written, as an integer."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith, linalg
+
+    dim = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), loop)
+    return arith.index_cast(kind, linalg.IndexOp(dim).result)
+
+
+def generic(operands: Sequence[Any], maps: Sequence[Any], kinds: Sequence[str], body: Any) -> Any:
+    """A `linalg.generic` whose last operand is its result's start."""
+    from iree.compiler import ir
+
+    iterators = ", ".join(f"#linalg.iterator_type<{kind}>" for kind in kinds)
+    op = ir.Operation.create(
+        "linalg.generic",
+        [operands[-1].type],
+        list(operands),
+        attributes={
+            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(item) for item in maps]),
+            "iterator_types": ir.Attribute.parse(f"[{iterators}]"),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(operands) - 1, 1]),
+        },
+        regions=1,
+    )
+    block = op.regions[0].blocks.append(
+        *[value.type.element_type if isinstance(value.type, ir.ShapedType) else value.type for value in operands]
+    )
+    with ir.InsertionPoint(block):
+        ir.Operation.create("linalg.yield", operands=body(list(block.arguments)))
+    return op.results[0]
