@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
-from webree.compiler.frontends.onnx_graph import nodes_of
+from webree.compiler.frontends.onnx_graph import nodes_of, value_infos_of
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "complete_loops"]
 
 _ITERATIONS = 64
 
@@ -176,6 +176,61 @@ def _static_shape(item: Any) -> list[int] | None:
     if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in kind.shape.dim):
         return None
     return [dim.dim_value for dim in kind.shape.dim]
+
+
+def complete_loops(graph: Any) -> bool:
+    """Sizes of what loops of run time make, which ONNX's inference leaves out; whether there was any to add.
+
+    What is carried keeps its number of dimensions; a size that the body does not state may change from round to round.
+    """
+    changed = False
+    known = {item.name: item.type.tensor_type for item in value_infos_of(graph)}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                changed |= complete_loops(attribute.g)
+        if node.op_type != "Loop":
+            continue
+        body = next(attribute.g for attribute in node.attribute if attribute.name == "body")
+        carried = len(node.input) - 2
+        for index, name in enumerate(node.output):
+            made = body.output[1 + index].type.tensor_type
+            if index < carried:
+                first = known.get(node.input[2 + index])
+                own = body.input[2 + index].type.tensor_type
+                sizes = _merged([kind for kind in (first, own, made) if kind is not None and kind.HasField("shape")])
+                if sizes is not None and not made.HasField("shape"):
+                    sizes = [None] * len(sizes)
+                if sizes is not None and not own.HasField("shape"):
+                    _set_sizes(own, sizes)
+                    changed = True
+            else:
+                sizes = [None, *_sizes(made)] if made.HasField("shape") else None
+            kind = known.get(name)
+            if name and kind is not None and sizes is not None and not kind.HasField("shape"):
+                _set_sizes(kind, sizes)
+                changed = True
+    return changed
+
+
+def _sizes(kind: Any) -> list[int | None]:
+    return [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+
+
+def _merged(kinds: Sequence[Any]) -> list[int | None] | None:
+    """The sizes that all agree on; None if there are none, or their number differs."""
+    found = [_sizes(kind) for kind in kinds]
+    if not found or len({len(sizes) for sizes in found}) > 1:
+        return None
+    return [group[0] if len(set(group)) == 1 else None for group in zip(*found, strict=True)]
+
+
+def _set_sizes(kind: Any, sizes: Sequence[int | None]) -> None:
+    kind.shape.SetInParent()
+    for size in sizes:
+        dim = kind.shape.dim.add()
+        if size is not None:
+            dim.dim_value = size
 
 
 RULES: dict[str, Callable[[Any, Builder], list[str] | None]] = {"If": _if, "Loop": _loop, "Scan": _scan}

@@ -13,8 +13,10 @@ from typing import Any
 
 from webree.compiler.frontends import ModelSource
 from webree.compiler.frontends.onnx_checks import check_model, refuse_element_types, refuse_unknown_operators
+from webree.compiler.frontends.onnx_control import complete_loops
 from webree.compiler.frontends.onnx_graph import nodes_of, one_line, opset_of, value_infos_of
 from webree.compiler.frontends.onnx_rewrites import name_nodes, simplify
+from webree.compiler.frontends.onnx_sequences import refuse_sequences, resolve_sequences
 from webree.compiler.frontends.onnx_small import replace_small_types
 from webree.compiler.frontends.onnx_weights import detach_weights, forget_inputs, load_external_data
 from webree.errors import CompileError, UsageError
@@ -23,6 +25,7 @@ __all__ = ["prepare"]
 
 _OPSET = 17
 _SCAN_WITHOUT_BATCHES = 9
+_LOOPS = 4  # so deep lie loops within loops
 _IR_VERSION = 4  # from here on initialisers need not be listed as inputs, which exporters ignored before as well
 
 # Operators whose conversion takes for granted that optional outputs are there, with their number of outputs.
@@ -36,6 +39,7 @@ def prepare(source: ModelSource, dims: Mapping[str, int], *, strict: bool = Fals
     Raises `CompileError`, and `UsageError` for a wrong `dims`."""
     model = _read(source)
     refuse_unknown_operators(model, source.label)
+    refuse_sequences(model, source.label)
     model = _inline_functions(model, source.label)
     _bind_dims(model, dims, source.label)
     load_external_data(model, source)
@@ -43,10 +47,16 @@ def prepare(source: ModelSource, dims: Mapping[str, int], *, strict: bool = Fals
     model.ir_version = max(model.ir_version, _IR_VERSION)
     check_model(model, source.label)
     infer = partial(_infer_shapes, label=source.label, strict=strict)
-    model = replace_small_types(infer(_raise_opset(model)))
+    model = infer(_raise_opset(model))
+    if resolve_sequences(model):
+        model = infer(model)
+    model = replace_small_types(model)
     model = simplify(model, infer)
     if opset_of(model) < _SCAN_WITHOUT_BATCHES:  # now nothing in it keeps it from being raised
-        model = replace_small_types(infer(_raise_opset(model)))
+        model = infer(_raise_opset(model))
+    if resolve_sequences(model):
+        model = infer(model)
+    model = replace_small_types(model)
     model = simplify(model, infer)
     name_nodes(model.graph)
     _complete_outputs(model.graph)
@@ -151,7 +161,11 @@ def _infer_shapes(model: Any, label: str, *, strict: bool) -> Any:
     import onnx
 
     try:
-        return onnx.shape_inference.infer_shapes(model, check_type=strict, strict_mode=strict, data_prop=True)
+        for _ in range(_LOOPS):
+            model = onnx.shape_inference.infer_shapes(model, check_type=strict, strict_mode=strict, data_prop=True)
+            if not complete_loops(model.graph):
+                break
+        return model
     except onnx.shape_inference.InferenceError as error:
         raise CompileError(
             f"{label}: types or shapes do not fit together: {one_line(error)}", location=label
