@@ -23,7 +23,7 @@ _WHOLE, _ROWS, _COUNT = (29, 13), (17, 13), 17
 
 def rows() -> list[Case]:
     """All cases."""
-    return [*_gathers(), *_scatters(), *_dynamic_slices()]
+    return [*_gathers(), *_scatters(), *_dynamic_slices(), *_unsigned()]
 
 
 def _indices(random: np.random.Generator, kind: str, count: int, extent: int) -> Array:
@@ -124,4 +124,38 @@ def _dynamic_slices() -> list[Case]:
                 lambda random, starts=starts: [draw(random, _WHOLE, "f32"), draw(random, part, "f32"), *starts(random)],
             ),
         ]
+    return found
+
+
+def _unsigned() -> list[Case]:
+    """Narrow integers without a sign as indices: as the lookups of quantised models have them."""
+    found = []
+    for kind, extent in (("i8", 1 << 8), ("i16", 1 << 16)):
+        body = f"""
+  %empty = tensor.empty() : tensor<{_COUNT}xf32>
+  %high = arith.constant {extent} : i32
+  %none = arith.constant 0 : i64
+  %y = linalg.generic {{indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>],
+      iterator_types = ["parallel"]}} ins(%b : tensor<{_COUNT}x{kind}>) outs(%empty : tensor<{_COUNT}xf32>) {{
+  ^bb0(%in: {kind}, %out: f32):
+    %word = arith.extui %in : {kind} to i32
+    %long = arith.extui %in : {kind} to i64
+    %below = arith.cmpi slt, %long, %none : i64
+    %moved = arith.addi %word, %high : i32
+    %chosen = arith.select %below, %moved, %word : i32
+    %index = arith.index_cast %chosen : i32 to index
+    %element = tensor.extract %a[%index] : tensor<{extent}xf32>
+    linalg.yield %element : f32
+  }} -> tensor<{_COUNT}xf32>"""
+
+        def inputs(random: np.random.Generator, kind: str = kind, extent: int = extent) -> list[Array]:
+            codes = random.integers(0, extent, _COUNT)
+            codes[:3] = [0, extent // 2, extent - 1]
+            return [draw(random, (extent,), "f32"), codes.astype(f"u{extent.bit_length() // 8}").view(numpy_type(kind))]
+
+        def reference(a: Array, b: Array) -> list[Array]:
+            return [a[b.view(f"u{b.dtype.itemsize}")]]
+
+        arguments = [((extent,), "f32"), ((_COUNT,), kind)]
+        found.append(case(f"unsigned_index.{kind}", arguments, body, [("y", (_COUNT,), "f32")], reference, inputs))
     return found

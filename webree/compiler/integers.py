@@ -7,6 +7,7 @@ Enters: the module at `executable-sources`. Leaves: the same kernels, in which
   of 32-bit words (a division bit by bit);
 - 32-bit unsigned divisions are made of signed ones where the kernel cannot be vectorised: the lowering has none for
   vectors of one element; remainders come from the quotient, for its own form fails for the smallest number;
+- narrow integers without a sign that become indices are widened so that they stay without one;
 - powers are products, by squaring.
 Dividing by zero gives some number, as in WGSL. Kernels without these operations are not touched.
 """
@@ -75,7 +76,26 @@ def _narrow_rule(op: Any) -> Callable[[Any], list[Any]] | None:
         return _narrow_count
     if op.name in _SIGNED | _UNSIGNED | {"arith.cmpi", "arith.sitofp", "arith.uitofp"}:
         return _widen
+    if op.name == "arith.index_castui" or (op.name == "arith.extui" and _makes_indices(op)):
+        return _unsigned_index
     return None
+
+
+def _makes_indices(op: Any) -> bool:
+    """Whether there are indices made of integers beside an operation: of its result, once all is simplified, maybe."""
+    return any(other.operation.name in ("arith.index_cast", "arith.index_castui") for other in op.block.operations)
+
+
+def _unsigned_index(op: Any) -> list[Any]:
+    """Without a sign, and so that it is not folded to one operation: the emulation of narrow types would add a sign."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith
+
+    narrow, result = op.operands[0].type, op.results[0].type
+    word = arith.andi(_extended(op.operands[0], True), _constant(_WORD, (1 << narrow.width) - 1))
+    if op.name == "arith.index_castui":
+        return [arith.index_cast(result, word)]
+    return [word if result == ir.IntegerType.get_signless(_WORD) else arith.extui(result, word)]
 
 
 def _widen(op: Any) -> list[Any]:
