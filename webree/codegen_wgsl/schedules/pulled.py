@@ -79,7 +79,7 @@ def _gather(op: Any) -> Any | None:
     from iree.compiler import ir
     from iree.compiler.dialects import arith, tensor
 
-    source, indices, output = op.operands
+    source, indices, *mask, output = op.operands
     dimensions = _integers(op, "dimension_map")
     source_rank = ir.RankedTensorType(source.type).rank
     batch = ir.RankedTensorType(output.type).rank - source_rank + len(dimensions)
@@ -91,7 +91,10 @@ def _gather(op: Any) -> Any | None:
         for position, dim in enumerate(dimensions):
             at = [*place[:batch], index(position)] if has_depth else place[:batch]
             found[dim] = arith.index_cast(ir.IndexType.get(), tensor.extract(indices, at))
-        return tensor.extract(source, [found[dim] for dim in range(source_rank)])
+        value = tensor.extract(source, [found[dim] for dim in range(source_rank)])
+        if mask:  # where it is false, the output stays as it was
+            value = arith.select(tensor.extract(mask[0], place[:batch]), value, tensor.extract(output, place))
+        return value
 
     return generated(output, body)
 
