@@ -92,6 +92,16 @@ def test_sizes_bound_by_name(seed: int) -> None:
         webree.compile(data, target="cpu", dims={"rows": 2})
 
 
+def test_a_size_that_the_file_fixes_can_be_another(seed: int) -> None:
+    builder = Builder()
+    x, y = builder.input("x", [1, 4], "float32"), builder.tensor("y", [1, 4], "float32")
+    builder.operator("EXP", [x], [y])
+    builder.graph.outputs.append(y)
+    value = np.random.default_rng(seed).standard_normal((3, 4)).astype(np.float32)
+    with webree.load(webree.compile(builder.build(), target="cpu", dims={"x[0]": 3}), device="cpu") as module:
+        assert relative_error(module.main(value), np.exp(value.astype(np.float64))) < 1e-6
+
+
 def _counter() -> bytes:
     """Adds its input to a variable that starts at 5, and returns the sum; two signatures share the variable."""
     builder = Builder()

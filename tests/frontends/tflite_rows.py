@@ -267,6 +267,8 @@ ROWS: dict[str, list[Row]] = {
         Row("REDUCE_ALL", (_bool(4, 3), _c(0)), _options("Reducer", keepDims=False), results=_BOOL),
         Row("ARG_MAX", (_f(4, 9), _c(-1, shape=())), _options("ArgMax", outputType=2), results=_INT),
         Row("ARG_MIN", (_i(4, 9, low=0, high=4), _c(0, shape=())), _options("ArgMin", outputType=2), results=_INT),
+        Row("TOPK_V2", (_f(3, 20), _c(5, shape=())), results=(("float32", None), ("int32", None))),
+        Row("TOPK_V2", (_i(2, 30, low=0, high=6), _c(30, shape=())), results=(("int32", None), ("int32", None))),
         Row("CUMSUM", (_f(3, 5), _c(1, shape=())), _options("Cumsum", exclusive=False, reverse=False)),
         Row("CUMSUM", (_i(3, 5), _c(0, shape=())), _options("Cumsum", exclusive=True, reverse=True), results=_INT),
     ],

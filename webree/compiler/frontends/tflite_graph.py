@@ -77,7 +77,7 @@ class Graph:
         """Write a subgraph as a public function. `shapes`: of inputs, by tensor, -1 for sizes known at run time."""
         emitter = self.emitter
         emitter.location = name
-        self._strict = all(-1 not in shape for shape in shapes.values())
+        self._strict = all(shape == subgraph.tensors[index].shape for index, shape in shapes.items())
         inputs = [subgraph.tensors[index] for index in subgraph.inputs]
         arguments = [f"%arg{position}" for position in range(len(inputs))]
         with emitter.collected() as lines:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from webree.compiler.frontends.tflite_body import Body, Scalar, limits
 from webree.compiler.frontends.tflite_folding import fold_reduction
-from webree.compiler.frontends.tflite_operator import Operator, Rule, activate, broadcast, quantized
+from webree.compiler.frontends.tflite_operator import Operator, Rule, activate, broadcast, quantized, shown
 from webree.compiler.frontends.tflite_spatial import finish_floats, finish_integers, integer_product
 from webree.compiler.frontends.tflite_values import Size, Value, is_float
 
@@ -244,6 +244,41 @@ def _cumulative_sum(op: Operator) -> Value:
     return op.emitter.generic(value.shape, value.dtype, [(value, maps)], body, loops=rank + 1, initial=0)
 
 
+def _top(op: Operator) -> list[Value]:
+    """The largest elements of each row, in falling order, and where they stand; of equal ones the first comes first.
+
+    An element's rank is the number of elements before it in that order: a sum over all pairs of a row."""
+    emitter, value, count = op.emitter, op.value(0), op.integers(1, "the number of elements")[0]
+    if not value.rank or not 0 <= count <= op.static(value, value.rank - 1, "the size"):
+        raise op.invalid(f"{count} elements of {shown(value.shape)}")
+    last = value.rank - 1
+    here = [f"d{axis}" for axis in range(value.rank)]
+    others = [*here[:-1], f"d{value.rank}"]
+
+    def before(b: Body, x: Scalar, other: Scalar, total: Scalar) -> Scalar:
+        first = b.compare("lt", b.index(value.rank), b.index(last))
+        equal = b.binary("logical_and", b.compare("eq", other, x), first)
+        ahead = b.binary("logical_or", b.compare("gt", other, x), equal)
+        return b.add(total, b.cast(ahead, "i32"))
+
+    rank = emitter.generic(
+        value.shape, "i32", [(value, here), (value, others)], before, out=here, loops=value.rank + 1, initial=0
+    )
+
+    def place(b: Body, found: Scalar, total: Scalar) -> Scalar:
+        wanted = b.compare("eq", b.cast(found, "index"), b.index(last))
+        return b.add(total, b.select(wanted, b.cast(b.index(value.rank), "i32"), b.constant(0, "i32")))
+
+    shape = [*value.shape[:-1], count]
+    places = emitter.generic(shape, "i32", [(rank, others)], place, out=here, loops=value.rank + 1, initial=0)
+    name = emitter.name(value)
+
+    def pick(b: Body, index: Scalar) -> Scalar:
+        return b.extract(name, value, [*map(b.index, range(last)), b.cast(index, "index")])
+
+    return [emitter.generic(shape, value.dtype, [(places, here)], pick), places]
+
+
 RULES: dict[str, Rule] = {
     "FULLY_CONNECTED": _fully_connected,
     "BATCH_MATMUL": _batch_matmul,
@@ -260,4 +295,5 @@ RULES: dict[str, Rule] = {
     "ARG_MAX": _arg("maximum"),
     "ARG_MIN": _arg("minimum"),
     "CUMSUM": _cumulative_sum,
+    "TOPK_V2": _top,
 }
