@@ -205,9 +205,8 @@ class Emitter:
         if value.imaginary is not None:
             real = self.reshape(Value(value.ssa, "f32", value.shape), shape)
             return Value(real.ssa, value.dtype, shape, imaginary=self.reshape(value.imaginary, shape))
-        if value.data is not None:
-            sizes_known = known(shape)
-            assert sizes_known is not None
+        sizes_known = known(shape)
+        if value.data is not None and sizes_known is not None:
             return self.constant(value.data.reshape(sizes_known), value.dtype, value.label, value.quantization)
         if not value.rank or not shape:
             op = "collapse_shape" if value.rank else "expand_shape"

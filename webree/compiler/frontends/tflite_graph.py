@@ -174,7 +174,7 @@ class Graph:
         try:
             op.inputs = [None if index < 0 else self._value(subgraph, index, values, op.place) for index in info.inputs]
             results = self._lower(subgraph, op)
-        except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             # Whatever a rule does with an operator whose inputs have ranks and types that no converter writes.
             raise op.invalid(f"its inputs do not fit it ({type(error).__name__}: {error})") from error
         for index, value in zip(info.outputs, results, strict=False):
