@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
-
 from webree.compiler.stablehlo_build import compare, constant, create, pad, splat, take_slice, walk
 
 __all__ = ["leave_out_outside"]
@@ -107,6 +105,8 @@ def _is_inside(indices: Any, extents: list[int]) -> bool:
     if isinstance(indices.owner, ir.Block) or indices.owner.operation.name != "stablehlo.constant":
         return False
     try:
+        import numpy as np
+
         values = np.array(ir.DenseElementsAttr(indices.owner.operation.attributes["value"]))
     except ValueError:
         return False

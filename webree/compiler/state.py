@@ -10,9 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
-import numpy
-
 from webree.dtypes import by_mlir
 
 __all__ = ["separate_state"]
@@ -86,6 +83,9 @@ def _bits(value: Any, element: Any) -> int:
     if isinstance(element, ir.IntegerType):
         return int(ir.IntegerAttr(value).value)
     dtype = by_mlir(str(element))
+    import ml_dtypes
+    import numpy
+
     number = ml_dtypes.bfloat16 if dtype.name == "bfloat16" else numpy.dtype(dtype.name).type
     return int(number(ir.FloatAttr(value).value).view(f"i{dtype.byte_size}"))
 

@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from webree.codegen_wgsl.schedules.building import extent_of, index, loop_index
 
 __all__ = ["spread_sorts"]
@@ -134,6 +132,7 @@ def _network(op: Any, elements: Sequence[Any]) -> list[Any]:
     """The elements sorted, and the places that they had.
 
     A loop of the host over the passes: its body is one kernel, and nothing is computed again in the next pass."""
+    import numpy as np
     from iree.compiler import ir
     from iree.compiler.dialects import arith
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 __all__ = ["RULES"]
 
 _OUTPUT_TILE, _KERNEL = 6, 3
@@ -63,6 +61,7 @@ def _dims(op: Any, name: str) -> list[int]:
 
 def _two_sided(source: Any, matrix: Sequence[Sequence[float]], parallel: int, maps: Sequence[str], shape: Any) -> Any:
     """`sum over k, l of matrix[i, k] * matrix[j, l] * source[..]`; `maps` index matrix, matrix, source and result."""
+    import numpy as np
     from iree.compiler import ir
     from iree.compiler.dialects import arith, linalg, tensor
 
