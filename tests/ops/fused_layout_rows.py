@@ -17,7 +17,7 @@ __all__ = ["rows"]
 
 def rows() -> list[Case]:
     """All cases."""
-    return [*_layouts(), *_pads(), *_slices(), *_reductions()]
+    return [*_layouts(), *_pads(), *_slices(), *_reductions(), *_pools()]
 
 
 # -- layouts ----------------------------------------------------------------------------------------------------------
@@ -169,3 +169,24 @@ def _reductions() -> list[Case]:
 
         found.append(case(f"product.{kind}", [(x, kind), (w, kind)], body, [("y", y, kind)], reference))
     return found
+
+
+def _pools() -> list[Case]:
+    """A sliding window over images of which the number is not known, with nothing behind it."""
+    image, result, unknown = (3, 12, 15, 5), (3, 6, 7, 5), "tensor<?x12x15x5xf32>"
+    body = f"""
+  %zero = arith.constant 0 : index
+  %count = tensor.dim %a, %zero : {unknown}
+  %window = tensor.empty() : tensor<2x2xf32>
+  %low = arith.constant 0xFF800000 : f32
+  %empty = tensor.empty(%count) : tensor<?x6x7x5xf32>
+  %start = linalg.fill ins(%low : f32) outs(%empty : tensor<?x6x7x5xf32>) -> tensor<?x6x7x5xf32>
+  %pooled = linalg.pooling_nhwc_max {{dilations = dense<1> : tensor<2xi64>, strides = dense<2> : tensor<2xi64>}}
+      ins(%a, %window : {unknown}, tensor<2x2xf32>) outs(%start : tensor<?x6x7x5xf32>) -> tensor<?x6x7x5xf32>
+  %y = tensor.cast %pooled : tensor<?x6x7x5xf32> to {tensor(result)}"""
+
+    def reference(a: Array) -> list[Array]:
+        return [np.max([a[:, row : row + 11 : 2, column : column + 13 : 2] for row in (0, 1) for column in (0, 1)], 0)]
+
+    declared = f"%a: {unknown}"
+    return [case("pool.unknown_batch", [(image, "f32")], body, [("y", result, "f32")], reference, declared=declared)]

@@ -97,7 +97,13 @@ def _vectorise(computing: Sequence[Any], budget: Budget) -> bool:
     interchange(computing[-1], orders[1])
     links = 1
     if root.name == "linalg.generic":
-        root, links = unroll_windows(interchange(root, orders[0]))
+        interchange(root, orders[0])
+        # Unrolled, a window is a chain of operations that go on with each other's result; of unknown size, the compiler
+        # fuses such a chain only into an operation behind it.
+        if root != computing[-1] or not _has_unknown_size(root):
+            root, links = unroll_windows(root)
+        elif any(dim is None or len(dim) > 1 for access in nest_of(root).inputs for dim in access.dims):
+            links = 0
     tiling = choose(nest_of(root), budget, vectors=words and links > 0, links=links)
     if tiling is None:
         return False
