@@ -18,6 +18,8 @@ __all__ = ["values_of"]
 
 def values_of(tensor: Tensor) -> np.ndarray:
     """All values, in the tensor's shape."""
+    if tensor.format == "F32":
+        return np.frombuffer(tensor.data, "<f4").astype(np.float64).reshape(tensor.shape)
     _, elements, byte_size, _ = FORMATS[tensor.format]
     value = _VALUES[tensor.format]
     count = len(tensor.data) // byte_size
@@ -97,7 +99,6 @@ def _q6_k(block: bytes, index: int) -> float:
 
 
 _VALUES: Mapping[str, Callable[[bytes, int], float]] = {
-    "F32": lambda block, index: float(struct.unpack("<f", block)[0]),
     "F16": lambda block, index: _half(block, 0),
     "BF16": lambda block, index: float(struct.unpack("<f", b"\0\0" + block)[0]),
     "Q4_0": _q4_0,
