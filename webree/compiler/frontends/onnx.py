@@ -17,6 +17,7 @@ from webree.compiler.frontends.onnx_graph import node_label, one_line, opset_of
 from webree.compiler.frontends.onnx_inline import check_sizes, lower_inline
 from webree.compiler.frontends.onnx_prepare import prepare
 from webree.compiler.frontends.onnx_unsupported import explain_unsupported
+from webree.compiler.frontends.onnx_weights import read_weight
 from webree.compiler.session import Session
 from webree.errors import CompileError, WebreeError
 
@@ -84,7 +85,7 @@ def _build(session: Session, model: Any, weights: dict[str, Any], label: str, en
                 importer.import_initializer(tensor)
             for name in list(weights):
                 where = f"{label}: tensor {name!r}"
-                importer.import_initializer(weights.pop(name))
+                importer.import_initializer(read_weight(weights.pop(name)))
             for node in graph.graph_proto.node:
                 where = f"{label}: node {node_label(node)} ({node.op_type})"
                 importer.import_node(node)
@@ -93,6 +94,8 @@ def _build(session: Session, model: Any, weights: dict[str, Any], label: str, en
             where = label
             lower_inline(module)
             check_sizes(importer._b, _shared_dims(graph))
+    except WebreeError:
+        raise
     except Exception as error:  # the importer raises whatever its innards do
         raise CompileError(f"{where} cannot be imported: {one_line(error)}", location=where) from error
     function = next(op.operation for op in module.regions[0].blocks[0] if op.operation.name == "func.func")

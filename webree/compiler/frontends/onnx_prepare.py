@@ -43,7 +43,7 @@ def prepare(source: ModelSource, dims: Mapping[str, int], *, strict: bool = Fals
     model = _inline_functions(model, source.label)
     _bind_dims(model, dims, source.label)
     load_external_data(model, source)
-    weights = detach_weights(model.graph)
+    weights = detach_weights(model.graph, source)
     model.ir_version = max(model.ir_version, _IR_VERSION)
     check_model(model, source.label)
     infer = partial(_infer_shapes, label=source.label, strict=strict)
@@ -134,6 +134,8 @@ def _raise_opset(model: Any) -> Any:
     converter cannot convert is imported as it is."""
     import onnx
 
+    if not any(item.domain in ("", "ai.onnx") for item in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid("", _OPSET))  # rules make nodes of this domain
     if opset_of(model) >= _OPSET:
         return model
     if opset_of(model) < _SCAN_WITHOUT_BATCHES and any(node.op_type == "Scan" for node in model.graph.node):

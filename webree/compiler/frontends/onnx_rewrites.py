@@ -29,6 +29,7 @@ from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composi
 from webree.compiler.frontends.onnx_folding import fold
 from webree.compiler.frontends.onnx_graph import nodes_of, opset_of
 from webree.compiler.frontends.onnx_inline import DOMAIN
+from webree.compiler.frontends.onnx_training import DOMAIN_RULES
 
 __all__ = ["RULES", "name_nodes", "simplify"]
 
@@ -87,9 +88,10 @@ def _rewrite_graph(graph: Any, build: Builder) -> bool:
     for node in graph.node:
         build.begin(node)
         result: str | list[str] | None = _nothing(node, build)
-        if result is None and _has_rule(node):
+        rule = _rule(node) if result is None else None
+        if rule is not None:
             build.begin(node)
-            result = RULES[node.op_type](node, build)
+            result = rule(node, build)
         if result is None:
             for part in node.attribute:
                 if part.HasField("g"):
@@ -121,5 +123,5 @@ def _nothing(node: Any, build: Builder) -> list[str] | None:
     return [build.constant(numpy.zeros(shape or 0, kind)) for shape, kind in found]
 
 
-def _has_rule(node: Any) -> bool:
-    return node.domain in _DEFAULT_DOMAINS and node.op_type in RULES
+def _rule(node: Any) -> Callable[[Any, Builder], str | list[str] | None] | None:
+    return RULES.get(node.op_type) if node.domain in _DEFAULT_DOMAINS else DOMAIN_RULES.get((node.domain, node.op_type))

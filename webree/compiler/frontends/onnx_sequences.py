@@ -31,7 +31,7 @@ def refuse_sequences(model: Any, label: str) -> None:
             if kind not in (None, "tensor_type"):
                 found[f"{word} {item.name!r}"] = kind.removesuffix("_type").replace("_", " ")
     if found:
-        listed = "; ".join(f"{where} (a {kind})" for where, kind in found.items())
+        listed = "; ".join(f"{where} ({'an' if kind == 'optional' else 'a'} {kind})" for where, kind in found.items())
         raise CompileError(
             f"{label}: functions of a module take and return tensors; found {listed}. Make it several inputs or "
             f"outputs, one for each tensor, when exporting the model",

@@ -6,6 +6,7 @@ Enters: a `ModelProto`, which is changed in place. Leaves: its large initialiser
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +14,51 @@ from webree.compiler.frontends import ModelSource
 from webree.compiler.frontends.onnx_graph import one_line
 from webree.errors import CompileError
 
-__all__ = ["detach_weights", "forget_inputs", "load_external_data"]
+__all__ = ["detach_weights", "forget_inputs", "load_external_data", "read_weight"]
 
 _WEIGHT_BYTES = 4096  # smaller initialisers stay: shapes, axes and the like, which shape inference looks into
 
 
-def detach_weights(graph: Any) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _External:
+    """A tensor in another file, to be read when it is needed: models are larger than memory has room for twice."""
+
+    tensor: Any
+    folder: str
+    label: str
+
+
+def detach_weights(graph: Any, source: ModelSource) -> dict[str, Any]:
     """Take large initialisers out, and leave inputs of the same types in their places; returns them by name.
 
     ONNX's checker, converter and shape inference each copy the whole model, and stop at 2 GiB."""
     import onnx
+    from onnx.external_data_helper import uses_external_data
 
     inputs = {item.name for item in graph.input}
-    weights = {}
+    weights: dict[str, Any] = {}
     kept = []
     for tensor in graph.initializer:
-        if tensor.ByteSize() <= _WEIGHT_BYTES or not tensor.name:
+        outside = uses_external_data(tensor)
+        if not tensor.name or not (outside or tensor.ByteSize() > _WEIGHT_BYTES):
             kept.append(tensor)
             continue
-        weights[tensor.name] = onnx.TensorProto()
-        weights[tensor.name].CopyFrom(tensor)  # a reference would keep the whole model alive
+        own = onnx.TensorProto()
+        own.CopyFrom(tensor)  # a reference would keep the whole model alive
+        weights[tensor.name] = _External(own, _folder(source), source.label) if outside else own
         if tensor.name not in inputs:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     del graph.initializer[:]
     graph.initializer.extend(kept)
     return weights
+
+
+def read_weight(weight: Any) -> Any:
+    """A weight's tensor, read now if it lies in another file. Raises `CompileError`."""
+    if not isinstance(weight, _External):
+        return weight
+    _read(weight.tensor, weight.folder, weight.label)
+    return weight.tensor
 
 
 def forget_inputs(graph: Any, weights: Mapping[str, Any]) -> None:
@@ -49,7 +70,9 @@ def forget_inputs(graph: Any, weights: Mapping[str, Any]) -> None:
 
 
 def load_external_data(model: Any, source: ModelSource) -> None:
-    """Read tensors that lie in other files. Raises `CompileError` with the tensor's and the file's name."""
+    """Read small tensors that lie in other files, and check that the files of large ones are there.
+
+    Raises `CompileError` with the tensor's and the file's name."""
     from onnx import external_data_helper
 
     external = [
@@ -64,16 +87,39 @@ def load_external_data(model: Any, source: ModelSource) -> None:
             f"{source.label} keeps weights in other files (tensor {external[0].name!r}); give its path, not its bytes",
             location=source.label,
         )
-    folder = str(Path(source.path).resolve().parent)
+    folder = _folder(source)
+    large = {tensor.name: tensor for tensor in model.graph.initializer if _is_large_file(tensor, folder)}
     for tensor in external:
-        where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
-        try:
-            external_data_helper.load_external_data_for_tensor(tensor, folder)
-        except Exception as error:  # OSError, ValidationError (a path outside the folder), ValueError
-            raise CompileError(
-                f"{source.label}: the weights of {tensor.name!r} cannot be read from {where!r} beside it: "
-                f"{one_line(error)}",
-                location=source.label,
-            ) from error
-        del tensor.external_data[:]
-        tensor.ClearField("data_location")
+        if large.get(tensor.name) is not tensor:
+            _read(tensor, folder, source.label)
+
+
+def _folder(source: ModelSource) -> str:
+    return "" if source.path is None else str(Path(source.path).resolve().parent)
+
+
+def _is_large_file(tensor: Any, folder: str) -> bool:
+    """Whether a named tensor is large, and all of it lies in a file of the folder."""
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    if not tensor.name or not uses_external_data(tensor):
+        return False
+    info = ExternalDataInfo(tensor)
+    path = (Path(folder) / info.location).resolve()
+    begin, length = int(info.offset or 0), int(info.length or 0)
+    return length > _WEIGHT_BYTES and path.is_file() and begin + length <= path.stat().st_size
+
+
+def _read(tensor: Any, folder: str, label: str) -> None:
+    from onnx import external_data_helper
+
+    where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
+    try:
+        external_data_helper.load_external_data_for_tensor(tensor, folder)
+    except Exception as error:  # OSError, ValidationError (a path outside the folder), ValueError
+        raise CompileError(
+            f"{label}: the weights of {tensor.name!r} cannot be read from {where!r} beside it: {one_line(error)}",
+            location=label,
+        ) from error
+    del tensor.external_data[:]
+    tensor.ClearField("data_location")
