@@ -17,6 +17,7 @@ from tests.llm.random_models import random_gpt2, random_llama
 from webree.compiler.frontends.gguf_file import open_gguf, read_gguf
 from webree.compiler.frontends.gguf_weights import FIELDS, SUPPORTED, dequantise, pack
 from webree.errors import CompileError, UsageError
+from webree.tools.main import main
 
 METADATA = {
     "a.text": "Grüße",
@@ -202,3 +203,14 @@ def test_the_context() -> None:
         webree.compile(random_gpt2(0, layers=1).data, dims={"context": 97})
     with pytest.raises(UsageError, match=r"one dimension to bind, context \(given: batch\)"):
         webree.compile(LLAMA.data, dims={"batch": 1})
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model file runs like a module, compiled to the cache first."""
+    monkeypatch.setenv("WEBREE_CACHE", str(tmp_path))
+    path = tmp_path / "model.gguf"
+    path.write_bytes(LLAMA.data)
+    given = ["--device", "cpu", "--function", "prefill", "--input", "3xi32=5", "--dim", "context=20"]
+    assert main(["run", str(path), *given]) == 0
+    found = int(LLAMA.reference.logits([5, 5, 5])[-1].argmax())
+    assert f"1xi32={found}" in capsys.readouterr().out.replace("[", "").replace("]", "").replace(" ", "")

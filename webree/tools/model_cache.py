@@ -24,7 +24,7 @@ from webree.tools.site_parts import version
 
 __all__ = ["cache_folder", "cache_key", "is_model", "module_file", "open_module", "require_file"]
 
-_MODEL_ENDINGS = (".onnx", ".mlir", ".mlirbc", ".tflite", ".stablehlo")
+_MODEL_ENDINGS = (".onnx", ".mlir", ".mlirbc", ".tflite", ".stablehlo", ".gguf", ".pt2", ".jaxexport")
 _CACHE_VERSION = 2
 _CHUNK_BYTES = 1 << 20
 

@@ -113,7 +113,7 @@ func.func public @logits() -> ({logits} {{iree.abi.name = "logits"}}) {{
   %logits = util.global.load @"state.logits" : {logits}
   return %logits : {logits}
 }}
-func.func public @position() -> i32 {{
+func.func public @position() -> (i32 {{iree.abi.name = "position"}}) {{
   %position = util.global.load @"state.position" : index
   %result = arith.index_cast %position : index to i32
   return %result : i32
