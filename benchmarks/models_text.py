@@ -110,10 +110,17 @@ def mobilebert(
     graph = Graph(seed, stored)
     body, inner, words_width, heads = 512, 128, 128, 4
 
-    def affine(x: str, name: str, width: int) -> str:
-        """What the paper has in place of a layer normalisation; random factors keep sums of two values around 1."""
-        scaled = graph.add("Mul", x, graph.scale(f"{name}.weight", width, middle=0.75))
+    # Random weights make branches small beside what they are added to, as training does, and keep the sums around 1:
+    # 24 layers without a normalisation would amplify every rounding otherwise.
+    branch = 0.2
+
+    def affine(x: str, name: str, width: int, *, middle: float = 1.0) -> str:
+        """What the paper has in place of a layer normalisation."""
+        scaled = graph.add("Mul", x, graph.scale(f"{name}.weight", width, middle=middle))
         return graph.add("Add", scaled, graph.bias(f"{name}.bias", width))
+
+    def plus(x: str, y: str, name: str, width: int = inner) -> str:
+        return affine(graph.add("Add", y, x), f"{name}.LayerNorm", width, middle=(1 + branch) ** -0.5)
 
     def table(name: str, rows: int, width: int) -> str:
         drawn = graph.random.normal(0, 1, (rows, width))
@@ -121,8 +128,7 @@ def mobilebert(
 
     def hidden_layer(x: str, name: str) -> str:
         inside = graph.add("Relu", graph.dense(x, f"{name}.intermediate.dense", inner, 4 * inner, gain=2.0))
-        output = graph.dense(inside, f"{name}.output.dense", 4 * inner, inner)
-        return affine(graph.add("Add", output, x), f"{name}.output.LayerNorm", inner)
+        return plus(x, graph.dense(inside, f"{name}.output.dense", 4 * inner, inner, gain=branch), f"{name}.output")
 
     def bottleneck(x: str, name: str) -> str:
         return affine(graph.dense(x, f"{name}.dense", body, inner), f"{name}.LayerNorm", inner)
@@ -133,7 +139,7 @@ def mobilebert(
         "Slice", table("position_embeddings", POSITIONS, body), graph.integers(0), graph.integers(tokens)
     )
     segments = graph.add("Gather", table("token_type_embeddings", 2, body), "token_type_ids")
-    x = affine(graph.add("Add", graph.add("Add", x, positions), segments), "embeddings.LayerNorm", body)
+    x = affine(graph.add("Add", graph.add("Add", x, positions), segments), "embeddings.LayerNorm", body, middle=3**-0.5)
     penalty = _penalty(graph)
     for layer in range(layers):
         name = f"encoder.layer.{layer}"
@@ -143,13 +149,13 @@ def mobilebert(
         key = graph.dense(shared, f"{name}.attention.self.key", inner, inner)
         value = graph.dense(x, f"{name}.attention.self.value", body, inner)
         mixed = _attention(graph, query, key, value, penalty, shape=(tokens, heads, inner // heads))
-        attended = graph.dense(mixed, f"{name}.attention.output.dense", inner, inner)
-        y = affine(graph.add("Add", attended, y), f"{name}.attention.output.LayerNorm", inner)
+        attended = graph.dense(mixed, f"{name}.attention.output.dense", inner, inner, gain=branch)
+        y = plus(y, attended, f"{name}.attention.output")
         for number in range(3):
             y = hidden_layer(y, f"{name}.ffn.{number}")
         y = hidden_layer(y, name)
-        widened = graph.dense(y, f"{name}.output.bottleneck.dense", inner, body)
-        x = affine(graph.add("Add", widened, x), f"{name}.output.bottleneck.LayerNorm", body)
+        widened = graph.dense(y, f"{name}.output.bottleneck.dense", inner, body, gain=branch)
+        x = plus(x, widened, f"{name}.output.bottleneck", body)
     logits = graph.dense(x, "qa_outputs", body, 2)
     start, end = (graph.add("Gather", logits, graph.constant(f"n{n}", np.array(n, np.int64)), axis=2) for n in (0, 1))
     integers = {name: (TensorProto.INT64, [1, tokens]) for name in ("input_ids", "attention_mask", "token_type_ids")}
