@@ -5,6 +5,7 @@ Enters: a `ModelProto`, which is changed in place. Leaves: its large initialiser
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from webree.errors import CompileError
 
 __all__ = ["detach_weights", "forget_inputs", "load_external_data", "read_weight"]
 
+_ALIGNMENT = 64
 _WEIGHT_BYTES = 4096  # smaller initialisers stay: shapes, axes and the like, which shape inference looks into
 
 
@@ -53,10 +55,44 @@ def detach_weights(graph: Any, source: ModelSource) -> dict[str, Any]:
     return weights
 
 
+class _Mapped:
+    """A tensor whose bytes are those of a mapped file: as much of a `TensorProto` as the importer looks at.
+
+    What the compiler makes of the weights is then the only copy of them in memory."""
+
+    def __init__(self, tensor: Any, data: memoryview) -> None:
+        self.name = tensor.name
+        self.data_type = tensor.data_type
+        self.dims = tensor.dims
+        self.raw_data = data
+
+    def HasField(self, name: str) -> bool:
+        """As the message's method."""
+        return name == "raw_data"
+
+
+def _mapped(weight: _External) -> _Mapped | None:
+    """None if the bytes do not lie as the compiler wants them: all of them, at a multiple of 64."""
+    import mmap
+
+    from onnx.external_data_helper import ExternalDataInfo
+
+    info = ExternalDataInfo(weight.tensor)
+    begin, length = int(info.offset or 0), int(info.length or 0)
+    if begin % _ALIGNMENT or not _is_large_file(weight.tensor, weight.folder):
+        return None
+    with open(Path(weight.folder) / info.location, "rb") as file:
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return _Mapped(weight.tensor, data[begin : begin + length])
+
+
 def read_weight(weight: Any) -> Any:
     """A weight's tensor, read now if it lies in another file. Raises `CompileError`."""
     if not isinstance(weight, _External):
         return weight
+    mapped = _mapped(weight)
+    if mapped is not None:
+        return mapped
     _read(weight.tensor, weight.folder, weight.label)
     return weight.tensor
 
@@ -107,7 +143,17 @@ def _is_large_file(tensor: Any, folder: str) -> bool:
     info = ExternalDataInfo(tensor)
     path = (Path(folder) / info.location).resolve()
     begin, length = int(info.offset or 0), int(info.length or 0)
-    return length > _WEIGHT_BYTES and path.is_file() and begin + length <= path.stat().st_size
+    if length <= _WEIGHT_BYTES or not path.is_relative_to(folder) or not path.is_file():
+        return False
+    return length == _byte_count(tensor) and begin + length <= path.stat().st_size
+
+
+def _byte_count(tensor: Any) -> int:
+    from onnx import helper
+
+    size = int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    count: int = math.prod(tensor.dims)
+    return size * count
 
 
 def _read(tensor: Any, folder: str, label: str) -> None:
