@@ -82,6 +82,16 @@ def test_rows_left_open(machine: Machine, seed: int) -> None:
             assert relative_error(module.main(features=x), expected) < 1e-5
 
 
+def test_computed_in_f16(seed: int) -> None:
+    x = np.random.default_rng(seed + 1).standard_normal((4, 3, 4)).astype(np.float32)
+    data = _perceptron(seed)
+    ((expected,),) = interpret(data, [x])
+    module = webree.compile(data, target="cpu", demote=["f32-to-f16"])
+    with webree.load(module, device="cpu") as loaded:
+        error = relative_error(loaded.main(x), expected)
+    assert 1e-6 < error < 1e-2, f"WEBREE_SEED={seed}"
+
+
 def test_sizes_bound_by_name(seed: int) -> None:
     data = _perceptron(seed)
     for dims in ({"batch": 2}, {"features[0]": 2}):

@@ -126,16 +126,16 @@ def _put_constants(module: Any, constants: list[Array]) -> None:
                 number = ir.IntegerAttr(op.attributes[ATTRIBUTE]).value
                 field = "value" if "value" in op.attributes else "initial_value"
                 kind = ir.DenseElementsAttr(op.attributes[field]).type
-                op.attributes[field] = _elements(ir, constants[number], kind, number)
+                op.attributes[field] = _elements(ir, constants[number], kind)
                 del op.attributes[ATTRIBUTE]
             return ir.WalkResult.ADVANCE
 
         module.walk(visit)
 
 
-def _elements(ir: Any, data: Array, kind: Any, number: int) -> Any:
+def _elements(ir: Any, data: Array, kind: Any) -> Any:
+    """Dense elements, not a resource: the conversions of number types (`--demote`) do not look into resources."""
     array = np.ascontiguousarray(data)
     if array.dtype == bool:
-        array = array.astype(np.int8)
-        return ir.DenseElementsAttr.get(np.packbits(array.reshape(-1), bitorder="little"), type=kind)
-    return ir.DenseResourceElementsAttr.get_from_buffer(array.data.cast("B"), f"tflite_{number}", kind)
+        array = np.packbits(array.reshape(-1), bitorder="little")
+    return ir.DenseElementsAttr.get(array, type=kind)
