@@ -107,7 +107,8 @@ def test_other_formats(tmp_path: Path, name: str, data: bytes, message: str) -> 
         ({"target": "tpu"}, "unknown target 'tpu'; there are webgpu, cpu, vmvx"),
         (
             {"profile": "fast"},
-            "unknown profile 'fast'; there are webgpu, webgpu-software, webgpu-f16, webgpu-large, cpu, vmvx, vmvx-microkernels",
+            "unknown profile 'fast'; there are webgpu, webgpu-software, webgpu-f16, webgpu-large, cpu, vmvx, "
+            "vmvx-microkernels",
         ),
         ({"compile_to": "spirv"}, "unknown phase 'spirv'; there are import, input, "),
         ({"input_format": "caffe"}, "unknown input format 'caffe'; there are auto, mlir, onnx"),
@@ -203,30 +204,36 @@ def test_operator_that_fails_late() -> None:
     assert (error.op, error.location) == ("onnx.RoiAlign", "regions")
 
 
-def test_optional_outputs_left_out() -> None:
+def test_operator_without_any_lowering() -> None:
     error = refused(
-        onnx_model([helper.make_node("Unique", ["x"], ["y"], name="set")], [("x", FLOAT, [8])], [("y", FLOAT, ["n"])])
+        onnx_model(
+            [helper.make_node("ImageDecoder", ["x"], ["y"], name="photo")],
+            [("x", TensorProto.UINT8, [64])],
+            [("y", TensorProto.UINT8, ["h", "w", 3])],
+            opset=20,
+        )
     )
-    assert error.op == "onnx.Unique"
+    assert (error.op, error.location, error.unsupported) == ("onnx.ImageDecoder", "photo", True)
 
 
 def test_element_types_are_all_named() -> None:
     error = refused(
         onnx_model(
             [
-                helper.make_node("Cast", ["x"], ["y"], name="narrow", to=TensorProto.INT4),
+                helper.make_node("Transpose", ["x"], ["y"], name="turn"),
                 helper.make_node("StringNormalizer", ["s"], ["t"], name="strings"),
             ],
-            [("x", FLOAT, [4]), ("s", TensorProto.STRING, [3])],
-            [("y", TensorProto.INT4, [4]), ("t", TensorProto.STRING, [3])],
+            [("x", TensorProto.COMPLEX64, [4, 2]), ("s", TensorProto.STRING, [3])],
+            [("y", TensorProto.COMPLEX64, [2, 4]), ("t", TensorProto.STRING, [3])],
             opset=21,
         )
     )
     assert str(error).startswith(
-        "model.onnx: element types that webree cannot compile: STRING (value 's'); INT4 (value 'y'). "
+        "model.onnx: element types that webree cannot compile: COMPLEX64 (value 'x'); STRING (value 's'). "
         "Supported: float, float16, "
     )
-    assert (error.location, error.unsupported) == ("s", True)
+    assert "; 8-bit and 4-bit floats and 4-bit and 2-bit integers in casts and (de)quantisation" in str(error)
+    assert (error.location, error.unsupported) == ("x", True)
 
 
 def test_graph_that_is_not_sorted() -> None:

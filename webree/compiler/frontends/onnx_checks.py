@@ -74,7 +74,8 @@ def refuse_element_types(model: Any, label: str) -> None:
         listed = "; ".join(f"{kind} ({where})" for kind, where in found.items())
         raise CompileError(
             f"{label}: element types that webree cannot compile: {listed}. "
-            f"Supported: {', '.join(name.lower() for name in _ELEMENT_TYPES)}",
+            f"Supported: {', '.join(name.lower() for name in _ELEMENT_TYPES)}; 8-bit and 4-bit floats and 4-bit and "
+            f"2-bit integers in casts and (de)quantisation",
             location=next(iter(found.values())).partition(" ")[2].strip("'"),
             unsupported=True,
         )

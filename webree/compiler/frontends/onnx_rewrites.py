@@ -107,8 +107,23 @@ def _rewrite_graph(graph: Any, build: Builder) -> bool:
     used = {name for node in nodes_of(graph) for name in node.input}
     used |= {item.name for node in nodes_of(graph) for part in node.attribute for item in part.g.output}
     graph.initializer.extend(tensor for tensor in build.initializers if tensor.name in used)
+    if changed:
+        _forget_sizes(graph)
     graph.value_info.extend(build.value_infos)
     return changed
+
+
+def _forget_sizes(graph: Any) -> None:
+    """Sizes that inference named itself (unk__0): they may be known now, and it does not look at them again."""
+    constants = {tensor.name for tensor in graph.initializer}
+    kept = [
+        type(item).FromString(item.SerializeToString())
+        for item in graph.value_info
+        if item.name not in constants
+        and not any(dim.dim_param.startswith("unk__") for dim in item.type.tensor_type.shape.dim)
+    ]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
 
 
 def _nothing(node: Any, build: Builder) -> list[str] | None:
