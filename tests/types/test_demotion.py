@@ -53,6 +53,23 @@ def test_weights_are_halves(tmp_path: Path, seed: int) -> None:
     assert {array.dtype for array in load_file(path).values()} == {np.dtype(np.float32)}
 
 
+RESOURCE = """
+func.func @scaled(%x: tensor<2x2xf32>) -> tensor<2x2xf32> {
+  %w = arith.constant dense_resource<weights> : tensor<2x2xf32>
+  %y = arith.mulf %x, %w : tensor<2x2xf32>
+  return %y : tensor<2x2xf32>
+}
+{-# dialect_resources: { builtin: { weights: "0x040000000000803F000000400000404000008040" } } #-}
+"""
+
+
+def test_weights_that_are_resources(machine: Machine) -> None:
+    with compiled(machine, RESOURCE, "f32-to-f16") as module:
+        x = np.array([[1, 2], [3, 0.1]], "f4")
+        wanted = (x.astype("f2") * np.array([[1, 2], [3, 4]], "f2")).astype("f4")
+        np.testing.assert_allclose(module.scaled(x), wanted, rtol=1e-3)
+
+
 SUMS = """
 func.func @sum(%x: tensor<8x8192xf32>) -> tensor<8xf32> {
   %zero = arith.constant 0.0 : f32

@@ -9,8 +9,9 @@ standard error if they see public functions; so these are private while a pass r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from webree.compiler.accumulators import accumulate_in_single
 from webree.compiler.session import Session
@@ -26,6 +27,9 @@ DEMOTIONS: dict[str, str] = {
 }
 """In the order in which they are applied."""
 
+_RESOURCE = re.compile(r'([^\s{,][^\s]*): "0x([0-9A-Fa-f]+)"')
+_RESOURCE_HEADER = 4  # bytes that say how the rest is aligned
+_FORMATS: dict[str, Literal["f", "d", "q"]] = {"f32": "f", "f64": "d", "i64": "q"}  # of memoryview
 _PASS = "iree-input-conversion-demote-{}"
 _INNER = "$demoted"
 _NAMES = ("arg_attrs", "res_attrs", "iree.reflection")
@@ -52,6 +56,7 @@ def demote_f64(session: Session, module: Any) -> list[str]:
 
 def demote(session: Session, module: Any, name: str, unsigned: Mapping[str, UnsignedTypes]) -> list[str]:
     """One demotion of `DEMOTIONS`, in place; returns warnings. `unsigned` says which integers count from zero."""
+    _inline_resources(module, name.partition("-")[0])
     changed = _run_hidden(session, module, name)
     if name == "f64-to-f32":
         return _changed(changed, "64-bit floats")
@@ -93,6 +98,37 @@ def _run_hidden(session: Session, module: Any, name: str) -> dict[str, tuple[Any
             op.attributes["sym_visibility"] = visibility
         signatures[function] = (before[function], _type(op))
     return signatures
+
+
+def _inline_resources(module: Any, element: str) -> None:
+    """Make constants of one element type whose bytes are resources plain ones: the passes change only their types."""
+    from iree.compiler import ir
+
+    wanted = re.compile(rf"dense_resource<(?P<key>.*)> : tensor<(?:\d+x)*{element}>", re.DOTALL)
+    found: list[tuple[Any, str, str]] = []
+
+    def visit(op: Any) -> Any:
+        for name in ("value", "initial_value"):
+            value = op.attributes[name] if name in op.attributes else None
+            if value is not None and not isinstance(value, ir.DenseElementsAttr):
+                match = wanted.fullmatch(str(value))
+                if match is not None:
+                    found.append((op, name, match["key"]))
+        return ir.WalkResult.ADVANCE
+
+    module.walk(visit)
+    if not found:
+        return
+    # The bindings give no access to the bytes but by the text of the whole module.
+    texts = dict(_RESOURCE.findall(module.get_asm()))
+    with module.context, ir.Location.unknown():
+        for op, name, key in found:
+            data = memoryview(bytes.fromhex(texts[key])[_RESOURCE_HEADER:])
+            kind = ir.ShapedType(ir.DenseResourceElementsAttr(op.attributes[name]).type)
+            shape = tuple(kind.shape)
+            form = _FORMATS[element]
+            numbers = data.cast(form, shape) if shape else data.cast(form)
+            op.attributes[name] = ir.DenseElementsAttr.get(numbers, type=kind)
 
 
 # --- The border ---------------------------------------------------------------------------------------------------
