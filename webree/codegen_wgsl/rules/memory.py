@@ -16,10 +16,12 @@ from webree.codegen_wgsl.resources import Binding
 from webree.codegen_wgsl.rules.composite import component
 from webree.codegen_wgsl.rules.half import is_packed, load_halves, store_halves
 from webree.codegen_wgsl.spirv import Global, Op, Value, unwrapped
-from webree.codegen_wgsl.types import I32, Array, Pointer, Scalar, Type, Vector, scalar_of, wgsl_type
+from webree.codegen_wgsl.types import I32, Array, Pointer, Scalar, Type, Vector, byte_size, scalar_of, wgsl_type
 from webree.codegen_wgsl.variables import is_final
 
 __all__ = ["RULES", "binding_of", "reference"]
+
+_LARGEST_ARRAY = 1 << 20
 
 
 # -- pointers ---------------------------------------------------------------------------------------------------------
@@ -76,6 +78,17 @@ def reference(emitter: Emitter, place: Place) -> str:
 # -- variables --------------------------------------------------------------------------------------------------------
 
 
+def _check_size(op: Op, array: Array) -> None:
+    """WGSL promises a function 8 KiB; devices take more, but not what the compiler sets aside for unknown sizes."""
+    size = byte_size(array)
+    if size > _LARGEST_ARRAY:
+        raise unsupported(
+            op,
+            f"a thread would keep {size:,} bytes of intermediate values, and {_LARGEST_ARRAY:,} is what kernels may: "
+            "a row whose length only the run knows, or a very long one. Give its length (`--dim NAME=N`)",
+        )
+
+
 def _variable(emitter: Emitter, op: Op) -> None:
     pointer = op.result
     if pointer in emitter.promoted or not pointer.uses:
@@ -86,6 +99,7 @@ def _variable(emitter: Emitter, op: Op) -> None:
     initial = emitter.expr(op.operands[0]) if op.operands else None
     table = _table_store(pointer)
     if isinstance(type_, Array):
+        _check_size(op, type_)
         name = emitter.state.namer.fresh("table" if table else "array")
         if table is not None:
             initial = emitter.expr(table.operands[1])
