@@ -115,7 +115,7 @@ def _float8(code: int, exponent_bits: int, bias: int, infinity: int, first_nan: 
     """The number that 8 bits stand for: https://arxiv.org/abs/2209.05433, and without a negative zero (FNUZ)
     https://arxiv.org/abs/2206.02915."""
     magnitude = code & 127
-    if magnitude >= first_nan or code == 128 and first_nan == 128:
+    if magnitude >= first_nan or (code == 128 and first_nan == 128):
         return math.nan
     sign = -1.0 if code & 128 else 1.0
     if magnitude == infinity:
