@@ -15,7 +15,7 @@ from tests.llm.blocks import values_of
 from tests.llm.gguf_writer import FORMATS, Tensor, plain, random_blocks, write_gguf
 from tests.llm.random_models import random_gpt2, random_llama
 from webree.compiler.frontends.gguf_file import open_gguf, read_gguf
-from webree.compiler.frontends.gguf_weights import FIELDS, SUPPORTED, dequantise, pack
+from webree.compiler.frontends.gguf_weights import SUPPORTED, dequantise, pack
 from webree.errors import CompileError, UsageError
 from webree.tools.main import main
 
@@ -63,18 +63,16 @@ def _from_planes(weight: Any) -> np.ndarray:
     """`[N, K]` from packed planes, as a kernel computes it."""
     if weight.kind == "f32":
         return weight.codes.T
-    words = weight.codes[:, :, None]
-    if weight.kind in FIELDS:
-        masks, factors, offsets = (
-            np.array(getattr(FIELDS[weight.kind], name))[None, None, :, None]
-            for name in ("masks", "factors", "offsets")
-        )
-        codes = (words & masks.astype(np.int32)).astype(np.float32) * factors + offsets
-        values = codes.reshape(len(codes), -1, weight.columns) * weight.scale[:, None]
-        values = values + (0 if weight.minimum is None else weight.minimum[:, None])
+    shifts = np.arange(0, 32, weight.bits, dtype=np.uint32)
+    codes = weight.codes.view(np.uint32)[:, :, None] >> shifts[None, None, :, None] & np.uint32((1 << weight.bits) - 1)
+    codes = codes.reshape(codes.shape[0], -1, codes.shape[-1])
+    if weight.kind == "f16":
+        values = codes.astype(np.uint16).view(np.float16).astype(np.float64)
+    elif weight.kind == "bf16":
+        values = (codes << np.uint32(16)).view(np.float32).astype(np.float64)
     else:
-        halves = (words.view(np.uint32) >> np.array([[0], [16]], np.uint32)).astype(np.uint16)
-        values = halves.view(np.float16) if weight.kind == "f16" else (halves.astype(np.uint32) << 16).view(np.float32)
+        values = codes.astype(np.uint8).view(np.int8 if weight.kind == "int" else np.uint8) * weight.scale[:, None]
+        values = values + (0 if weight.minimum is None else weight.minimum[:, None])
     return values.reshape(-1, weight.columns).T
 
 

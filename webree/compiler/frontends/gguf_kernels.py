@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from webree.compiler.frontends.gguf_text import Body, Text, Value
-from webree.compiler.frontends.gguf_weights import FIELDS, Weight
+from webree.compiler.frontends.gguf_weights import Weight
 
 __all__ = ["Constants", "Kernels"]
 
@@ -51,15 +51,11 @@ class Constants:
         """The positions of the cache, as i32."""
         return self.numbers(text, self._room)
 
-    def table(self, text: Text, kind: str, name: str) -> Value:
-        """What brings each value of a word out: `shifts` for halves; `masks`, `factors`, `offsets` for codes."""
+    def shifts(self, text: Text, bits: int) -> Value:
+        """The shifts that bring each code of a word to its lowest bits (`bits` 4, 8, 16)."""
         import numpy as np
 
-        if name == "shifts":
-            values = np.array([0, 16], np.int32)
-        else:
-            values = np.array(getattr(FIELDS[kind], name), np.int32 if name == "masks" else np.float32)
-        return self.load(text, f"{name}.{kind}", values)
+        return self.load(text, f"shifts.{bits}", np.arange(0, 32, bits, dtype=np.int32))
 
 
 class Kernels:
@@ -81,7 +77,8 @@ class Kernels:
             product = text.reduce("tnk", "k", [(x, "tk"), (values, "kn")], (rows, weight.columns), _product)
         else:
             groups, words, columns = weight.codes.shape
-            split = text.reshape(x, [[0], [1, 2, 3]], (rows, groups, words, weight.per_word))
+            per_word = 32 // weight.bits
+            split = text.reshape(x, [[0], [1, 2, 3]], (rows, groups, words, per_word))
             operands = [(split, "tgwj"), *self._operands(name, weight)]
             product = text.reduce(
                 "tngwj",
@@ -98,15 +95,14 @@ class Kernels:
         return text.map("tn", [(product, "tn"), *extra], product.shape, _sum)
 
     def _operands(self, name: str, weight: Weight) -> list[tuple[Value, str]]:
-        """A weight's planes, then the tables for the codes of a word: operands of a nest of the loops g, w, j and n."""
+        """A weight's planes and the shifts, as operands of a loop nest with the loops g, w, j and n."""
         load, text = self._constants.load, self.text
         operands = [(load(text, f"{name}.codes", weight.codes), "gwn")]
         if weight.scale is not None:
             operands.append((load(text, f"{name}.scale", weight.scale), "gn"))
         if weight.minimum is not None:
             operands.append((load(text, f"{name}.minimum", weight.minimum), "gn"))
-        tables = ("masks", "factors", "offsets") if weight.kind in FIELDS else ("shifts",)
-        return operands + [(self._constants.table(text, weight.kind, table), "j") for table in tables]
+        return [*operands, (self._constants.shifts(text, weight.bits), "j")]
 
     def _vector(self, name: str) -> Value | None:
         vector = self._constants.vectors.get(name)
@@ -127,18 +123,17 @@ class Kernels:
                 lambda b, e: _gather(b, table, ["k"], "tk", _clamp(b, e[0], vocabulary)),
             )
         else:
-            operands = self._operands(key, weight)
-            planes = [value for value, letters in operands if letters != "j"]
-            tables = [(value, letters) for value, letters in operands if letters == "j"]
+            operands = [value for value, _ in self._operands(key, weight)]
+            shifts = operands.pop()
             groups, words, _ = weight.codes.shape
             loops = ["g", "w"]
 
             def value(b: Body, e: Sequence[str]) -> str:
                 column = _clamp(b, e[0], vocabulary)
-                read = [_gather(b, item, loops[: len(item.shape) - 1], "tgwj", column) for item in planes]
-                return _value(b, weight, [*read, *e[1:]])
+                read = [_gather(b, item, loops[: len(item.shape) - 1], "tgwj", column) for item in operands]
+                return _value(b, weight, [*read, e[1]])
 
-            x = text.map("tgwj", [(tokens, "t"), *tables], (rows, groups, words, weight.per_word), value)
+            x = text.map("tgwj", [(tokens, "t"), (shifts, "j")], (rows, groups, words, 32 // weight.bits), value)
             x = text.reshape(x, [[0], [1, 2, 3]], (rows, width))
         places = self._vector("position_embd")
         if places is None:
@@ -304,21 +299,26 @@ def _gather(b: Body, table: Value, outer: Sequence[str], loops: str, column: str
 
 
 def _value(b: Body, weight: Weight, e: Sequence[str]) -> str:
-    """One value of a weight from its word, then scale and minimum as far as it has them, then the tables."""
-    word = e[0]
+    """One value of a quantised weight from its word, scale, minimum (as far as it has them) and shift."""
+    word, shift = e[0], e[-1]
     if weight.kind == "bf16":
-        up = b(f"arith.subi {b.constant(16, 'i32')}, {e[-1]} : i32")
+        up = b(f"arith.subi {b.constant(16, 'i32')}, {shift} : i32")
         top = b(f"arith.shli {word}, {up} : i32")
         cleared = b(f"arith.andi {top}, {b.constant(-65536, 'i32')} : i32")
         return b(f"arith.bitcast {cleared} : i32 to f32")
     if weight.kind == "f16":
-        return _half(b, b(f"arith.shrui {word}, {e[-1]} : i32"))
-    mask, factor, offset = e[-3:]
-    number = b(f"arith.sitofp {b(f'arith.andi {word}, {mask} : i32')} : i32 to f32")
-    code = b(f"arith.mulf {number}, {factor} : f32")
-    if any(FIELDS[weight.kind].offsets):
-        code = b(f"arith.addf {code}, {offset} : f32")
-    value = b(f"arith.mulf {code}, {e[1]} : f32")
+        return _half(b, b(f"arith.shrui {word}, {shift} : i32"))
+    if weight.kind == "int":
+        room = b.constant(32 - weight.bits, "i32")
+        spare = b(f"arith.subi {room}, {shift} : i32")
+        top = b(f"arith.shli {word}, {spare} : i32")
+        number = b(f"arith.sitofp {b(f'arith.shrsi {top}, {room} : i32')} : i32 to f32")
+    else:
+        low = b(f"arith.shrui {word}, {shift} : i32")
+        code = b(f"arith.andi {low}, {b.constant((1 << weight.bits) - 1, 'i32')} : i32")
+        # Small enough to be converted as a signed number: one instruction on CPUs, where an unsigned one takes several.
+        number = b(f"arith.sitofp {code} : i32 to f32")
+    value = b(f"arith.mulf {number}, {e[1]} : f32")
     return b(f"arith.addf {value}, {e[2]} : f32") if weight.minimum is not None else value
 
 

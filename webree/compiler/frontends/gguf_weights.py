@@ -20,7 +20,7 @@ from webree.errors import CompileError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FIELDS", "SUPPORTED", "Field", "Weight", "dequantise", "pack"]
+__all__ = ["SUPPORTED", "Weight", "dequantise", "pack"]
 
 _WORD_BITS = 32
 
@@ -30,10 +30,11 @@ class Weight:
     """A matrix as kernels read it; K input features, N output features.
 
     Attributes:
-        kind: `f32`, `f16` and `bf16` (halves in words), `int8`, `uint8` or `uint4` (codes in words, see `FIELDS`).
+        kind: `f32`, `f16` and `bf16` (halves in words), `int` (signed codes) or `uint` (unsigned codes).
         bits: of a code.
         group: input features that share a scale; for unscaled kinds those of one word.
-        codes: `[K / group, words, N]` int32, in order from the lowest bits; for `f32` `[K, N]` float32.
+        codes: `[K / group, words, N]` int32, the codes of a group in order, the first in the lowest bits; for `f32`
+            `[K, N]` float32.
         scale: `[K / group, N]` float32, or None.
         minimum: `[K / group, N]` float32, added after scaling, or None.
     """
@@ -46,11 +47,6 @@ class Weight:
     minimum: np.ndarray[Any, Any] | None = None
 
     @property
-    def per_word(self) -> int:
-        """Values in a word."""
-        return _WORD_BITS // self.bits
-
-    @property
     def columns(self) -> int:
         """N."""
         return int(self.codes.shape[-1])
@@ -59,36 +55,6 @@ class Weight:
     def layout(self) -> tuple[Any, ...]:
         """What two weights must share to be one matrix side by side."""
         return (self.kind, self.bits, self.group, self.minimum is None, self.codes.shape[0])
-
-
-@dataclass(frozen=True)
-class Field:
-    """How the codes of a kind lie in a word: code j is `f32(word & mask[j]) * factor[j] + offset[j]`, exactly.
-
-    A mask, one conversion of a signed integer and a multiplication are cheap where shifts are not: WebAssembly has no
-    vector shifts by different amounts, and WGSL's take the amount modulo 32. The word is signed, so the topmost code is
-    stored with its highest bit flipped where it is unsigned, and the others where codes are signed: `flipped`."""
-
-    bits: int
-    flipped: int
-    offsets: tuple[int, ...]
-
-    @property
-    def masks(self) -> list[int]:
-        """As signed 32-bit numbers."""
-        words = [((1 << self.bits) - 1) << shift for shift in range(0, _WORD_BITS, self.bits)]
-        return [word - (1 << _WORD_BITS) if word >> (_WORD_BITS - 1) else word for word in words]
-
-    @property
-    def factors(self) -> list[float]:
-        return [2.0**-shift for shift in range(0, _WORD_BITS, self.bits)]
-
-
-FIELDS: Mapping[str, Field] = {
-    "uint4": Field(4, 0x80000000, (0, 0, 0, 0, 0, 0, 0, 8)),
-    "int8": Field(8, 0x00808080, (-128, -128, -128, 0)),
-    "uint8": Field(8, 0, (0, 0, 0, 0)),  # codes are below 32
-}
 
 
 @dataclass(frozen=True)
@@ -163,10 +129,8 @@ def _pack(tensor: GgufTensor, label: str) -> Weight:
     words = np.zeros(codes.shape[:-1], np.uint32)
     for index in range(per_word):
         words |= codes[..., index].astype(np.uint32) << np.uint32(index * found.bits)
-    kind = f"{'int' if found.codes.dtype == np.int8 else 'uint'}{found.bits}"
-    words ^= np.uint32(FIELDS[kind].flipped)
     return Weight(
-        kind,
+        "int" if found.codes.dtype == np.int8 else "uint",
         found.bits,
         found.group,
         np.ascontiguousarray(words.transpose(1, 2, 0)).view(np.int32),
