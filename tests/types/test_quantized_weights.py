@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,13 +137,17 @@ def expected(case: Case, arrays: dict[str, Any], x: np.ndarray) -> np.ndarray:
     return x.astype("f8") @ weights + (arrays["b"] if case.bias else 0)
 
 
+@functools.cache
+def compiled(name: str, seed: int, target: str) -> bytes:
+    """Once for all machines of a target."""
+    return webree.compile(make(CASES[name], seed)[0], target=target)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_product(machine: Machine, name: str, seed: int) -> None:
     case = CASES[name]
-    model, arrays = make(case, seed)
-    profile = "webgpu" if machine.target == "webgpu" else None
-    data = webree.compile(model, target=machine.target, profile=profile)
-    with webree.load(data, device=machine.device) as module:
+    _, arrays = make(case, seed)
+    with webree.load(compiled(name, seed, machine.target), device=machine.device) as module:
         for rows in (2, 5) if None in case.x else (0,):
             x = np.random.default_rng(seed + rows).standard_normal([size or rows for size in case.x]).astype("f4")
             want = expected(case, arrays, x)

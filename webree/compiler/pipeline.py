@@ -64,6 +64,7 @@ from webree.compiler.stablehlo import repair_stablehlo
 from webree.compiler.state import separate_state
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
+from webree.compiler.weights_codes import widen_nibbles
 from webree.compiler.weights_quantized import keep_quantized
 from webree.errors import CompileError, UsageError
 
@@ -257,6 +258,7 @@ class Pipeline:
                 cpu_schedules.prepare_shared(module, self.plan.cpu)
         elif self.plan.cpu is not None:
             cpu_schedules.prepare(module, self.plan.cpu)
+        widen_nibbles(module)
 
     def _schedule(self, module: Any) -> None:
         self.step("schedules")

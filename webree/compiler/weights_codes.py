@@ -12,7 +12,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["extended", "generic", "is_unpackable", "loop_index", "unpacked"]
+from webree.errors import CompileError
+
+__all__ = ["extended", "generic", "is_unpackable", "loop_index", "unpacked", "widen_nibbles"]
 
 _WORD = 32
 _SHAPE = r"tensor<(?P<sizes>(?:\d+x)*)(?P<last>\d+)xi4>"
@@ -86,6 +88,49 @@ def unpacked(value: Any) -> Any:
             )
         },
     ).results[0]
+
+
+def widen_nibbles(module: Any) -> int:
+    """Make the remaining 4-bit constants of a module bytes, where conversions of numbers use them; returns how many.
+
+    The importer stores two to a byte, where the compiler takes a byte for each: it would read past their end."""
+    from iree.compiler import ir
+
+    found = []
+
+    def visit(op: Any) -> Any:
+        if op.name == "arith.constant" and is_unpackable(op.results[0]):
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for op in found:
+        for use in list(op.results[0].uses):
+            _widen(op, use.owner.operation, use.operand_number)
+    return len(found)
+
+
+def _widen(constant: Any, user: Any, number: int) -> None:
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith
+
+    argument = user.regions[0].blocks[0].arguments[number] if user.name == "linalg.generic" else None
+    names = set() if argument is None else {use.owner.operation.name for use in argument.uses}
+    if len(names) != 1 or not names <= {"arith.sitofp", "arith.uitofp", "arith.extsi", "arith.extui"}:
+        raise CompileError(
+            f"a constant of 4 bits is used by {user.name}; supported are conversions to wider numbers",
+            op=user.name,
+            unsupported=True,
+        )
+    with user.context, user.location, ir.InsertionPoint(user):
+        value = unpacked(constant.results[0])
+        if names & {"arith.sitofp", "arith.extsi"}:
+            byte = ir.IntegerType.get_signless(8)
+            four = arith.constant(value.type, ir.DenseElementsAttr.get_splat(value.type, ir.IntegerAttr.get(byte, 4)))
+            value = arith.shrsi(arith.shli(value, four), four)
+    user.operands[number] = value
+    assert argument is not None
+    argument.set_type(ir.IntegerType.get_signless(8, user.context))
 
 
 def _stored(value: Any) -> re.Match[str] | None:
