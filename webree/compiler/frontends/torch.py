@@ -43,7 +43,7 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
     with _quiet():
         exported = {entry.name or entry_name: _exported(entry, source.label) for entry in _entries(source, entry_name)}
         try:
-            programs = {name: decompose(program) for name, program in exported.items()}
+            programs = {name: decompose(program, importer.is_known) for name, program in exported.items()}
             importer.find_state(programs.values())
             for name, program in programs.items():
                 signatures.append(Signature(name, *flat_names(program)))

@@ -6,6 +6,7 @@ in the operators that the conversions know.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,12 +32,14 @@ _WRITTEN_OUT = (
     "binary_cross_entropy",
     "diag",
     "dot",
+    "einsum",
     "full",
     "grid_sampler_2d",
     "im2col",
     "index_copy",
     "linspace",
     "log_sigmoid_forward",
+    "logsumexp",
     "lstm",
     "gru",
     "masked_fill",
@@ -63,13 +66,27 @@ _WRITTEN_OUT = (
     "triu",
     "unbind",
     "unsafe_split",
+    "upsample_bilinear2d",
+    "upsample_nearest2d",
 )
 
 
-def decompose(program: Any) -> Any:
-    """The program with the operators of the table written out, and without mutation."""
+def decompose(program: Any, is_known: Callable[[str], bool]) -> Any:
+    """The program without mutation, and without the operators of the table and those that `is_known` does not know by
+    their names in the torch dialect (`torch.aten.add.Tensor`), as far as torch can write them out."""
+    torchs_own = torch.export.default_decompositions()
     packets = [getattr(torch.ops.aten, name) for name in _WRITTEN_OUT]
-    return program.run_decompositions({**get_decompositions(packets), **_OWN})
+    chosen = dict(get_decompositions(packets))
+    for operator in torchs_own:
+        if operator.overloadpacket in packets or not is_known(_dialect_name(operator)):
+            chosen.setdefault(operator, torchs_own[operator])
+    return program.run_decompositions({**chosen, **_OWN})
+
+
+def _dialect_name(operator: Any) -> str:
+    schema = operator._schema
+    overload = f".{schema.overload_name}" if schema.overload_name else ""
+    return f"torch.{schema.name.replace('::', '.')}{overload}"
 
 
 def _attention(
@@ -152,6 +169,39 @@ def _embedding_gradient(
     return table.index_put((indices.reshape(-1),), gradient.reshape(-1, width), accumulate=True)
 
 
+def _cross_entropy(
+    source: Any,
+    target: Any,
+    weight: Any = None,
+    reduction: int = 1,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Any:
+    """With classes as targets; other forms take torch's own way."""
+    if weight is not None or label_smoothing or target.is_floating_point() or source.dim() < 2:
+        return NotImplemented
+    counted = target != ignore_index
+    chosen = torch.where(counted, target, 0).unsqueeze(1)
+    losses = torch.where(counted, -torch.log_softmax(source, 1).gather(1, chosen).squeeze(1), 0.0)
+    if reduction == 0:
+        return losses
+    return losses.sum() if reduction == 2 else losses.sum() / counted.sum()
+
+
+def _gelu(source: Any, *, approximate: str = "none") -> Any:
+    """The approximation by tanh, for which the compiler's own conversion computes the exact function."""
+    if approximate != "tanh":
+        return NotImplemented
+    return 0.5 * source * (1 + torch.tanh(0.7978845608028654 * (source + 0.044715 * source * source * source)))
+
+
+def _prelu(source: Any, weight: Any) -> Any:
+    """The slope of each channel; the compiler's own conversion takes the last dimension for the channels."""
+    if source.dim() > 1 and weight.numel() > 1:
+        weight = weight.reshape(-1, *[1] * (source.dim() - 2))
+    return torch.where(source > 0, source, weight * source)
+
+
 def _pair(value: Any) -> list[int]:
     values = list(value)
     return values * 2 if len(values) == 1 else values
@@ -160,6 +210,9 @@ def _pair(value: Any) -> list[int]:
 _OWN = {
     torch.ops.aten.scaled_dot_product_attention.default: _attention,
     torch.ops.aten.avg_pool2d_backward.default: _average_pool_gradient,
+    torch.ops.aten.cross_entropy_loss.default: _cross_entropy,
+    torch.ops.aten.gelu.default: _gelu,
+    torch.ops.aten.prelu.default: _prelu,
     torch.ops.aten.embedding_dense_backward.default: _embedding_gradient,
     torch.ops.aten.__and__.Tensor: torch.bitwise_and,
     torch.ops.aten.__or__.Tensor: torch.bitwise_or,

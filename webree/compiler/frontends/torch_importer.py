@@ -29,7 +29,7 @@ __all__ = ["Importer", "flat_names"]
 
 _WRITTEN = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)\n\s*([^\n]*)')
-_TORCH_FOLDER = str(Path(torch.__file__).parent)
+_TORCH_FOLDER, _OWN_FOLDER = str(Path(torch.__file__).parent), str(Path(__file__).parent)
 _RESOURCE_BYTES = 64  # smaller constants are written into the module as they are
 
 
@@ -61,6 +61,10 @@ class Importer:
         )
         self._importer._cc = _Locations(self)
         self.module = self._importer.module_op
+
+    def is_known(self, operation: str) -> bool:
+        """Whether the torch dialect has this operation."""
+        return bool(self._context.is_registered_operation(operation))
 
     def find_state(self, programs: Iterable[Any]) -> None:
         """Make globals for the buffers that any of the functions writes; before `add`."""
@@ -106,6 +110,7 @@ class Importer:
     def location(self, node: Any) -> Any:
         """The innermost line outside of torch in the node's stack trace, and the submodule."""
         frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+        frames = [frame for frame in frames if not frame[0].startswith(_OWN_FOLDER)]
         if not frames:
             return None
         own = [frame for frame in frames if not frame[0].startswith(_TORCH_FOLDER)]

@@ -3,7 +3,8 @@
 Enters: a function, with example inputs, that refers to modules and optimisers (as globals, or as variables or
 attributes of what encloses it), calls `backward()` and `optimizer.step()`. Leaves: a module for torch.export whose
 buffers are all tensors that the function may read or write: parameters, buffers, and the optimiser's moments, each the
-very tensor of the caller, so that functions of one webree module share them. The backward pass is traced below autograd, as operators.
+very tensor of the caller, so that functions of one webree module share them. The backward pass is traced below
+autograd, as operators.
 
 What is a Python number while tracing (a learning rate, a flag) is a constant of the compiled step. Gradients live for
 one call.
