@@ -8,7 +8,7 @@ VENV   := .venv/bin
 SETUP  := @$(PYTHON) scripts/setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-native test-browser lint format bench onnx-conformance player wheel clean distclean
+.PHONY: help setup demo test test-unit test-native test-browser lint format bench models onnx-conformance player wheel clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ bench: ## measure against ONNX Runtime Web, side by side in Chromium, on WebGPU 
 	$(SETUP) python chromium peers
 	@$(VENV)/python -m benchmarks.browser
 	@$(VENV)/python -m benchmarks.browser --device cpu
+
+models: ## measure the named models on all devices, and write docs/models.md (a run that was cut short goes on)
+	$(SETUP) python frameworks adapter chromium node
+	@$(VENV)/python -m scripts.models_table
 
 onnx-conformance: ## run all of ONNX's own node tests, and write docs/onnx-coverage.md (a run that was cut short goes on)
 	$(SETUP) python

@@ -80,7 +80,7 @@ def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["--dim", "batch=x"], "--dim batch=x: write NAME=N"),
         (["--dim", "n=1", "--dim", "n=2"], "--dim n=2: n is already bound to 1"),
         (["--target", "metal"], "unknown target 'metal'; there "),
-        (["--profile", "phone"], "unknown profile 'phone'; there are webgpu, webgpu-software, webgpu-f16, webgpu-large"),
+        (["--profile", "phone"], "unknown profile 'phone'; there are webgpu, webgpu-software, webgpu-f16"),
         (["--compile-to", "spirv"], "spirv"),
         (["--input-format", "word"], "word"),
         (["--output", "{model}"], "would overwrite the model"),
