@@ -74,7 +74,7 @@ MODELS: dict[str, tuple[Callable[[], torch.nn.Module], Callable[[], torch.Tensor
 def check_losses(found: list[float], expected: list[float]) -> None:
     print(" ".join(f"{one:.5f}/{other:.5f}" for one, other in zip(found, expected, strict=True)))
     np.testing.assert_allclose(found, expected, rtol=RELATIVE)
-    assert found[-1] < 0.9 * found[0], f"the loss does not fall: {found}"
+    assert found[-1] < 0.97 * found[0], f"the loss does not fall: {found}"  # 0.94 at most, for 60 seeds of the CNN
 
 
 def on(name: str, machine: str) -> Any:
@@ -84,7 +84,7 @@ def on(name: str, machine: str) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "machine"),
-    [on("mlp", "lavapipe"), on("mlp", "cpu"), on("cnn", "swiftshader"), on("bert", "cpu")],
+    [on("mlp", "lavapipe"), on("mlp", "cpu"), on("cnn", "swiftshader"), on("bert", "swiftshader")],
     indirect=["machine"],
 )
 def test_torch(machine: Machine, seed: int, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What operations of `linalg_ext` need before kernels are formed of them.
+"""What operations that work in place need before kernels are formed of them.
 
 Enters: the module after the phase `input`. Leaves: the same module, in which
 
@@ -6,18 +6,22 @@ Enters: the module after the phase `input`. Leaves: the same module, in which
   swaps two neighbours unless the comparator says that they are in order, and comparators say so only of elements that
   differ;
 - every result of a sort and of an FFT is used. They work in place; where a result is dropped, a GPU kernel has no
-  memory for it but the workgroup's, on which all threads then work at once.
+  memory for it but the workgroup's, on which all threads then work at once;
+- they work on whole tensors. A part of a tensor, taken in the same kernel, is read only, and so would have to be copied
+  to memory that a GPU kernel does not have;
+- what is put into a tensor is no part of that tensor: threads of one kernel would read what others have overwritten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 __all__ = ["prepare_linalg_ext"]
 
 _SORT = "iree_linalg_ext.sort"
 _IN_PLACE = (_SORT, "iree_linalg_ext.fft")
+_PARTS = ("tensor.extract_slice", "tensor.collapse_shape", "tensor.expand_shape")
 
 
 def prepare_linalg_ext(module: Any, *, keep_results: bool) -> int:
@@ -28,6 +32,10 @@ def prepare_linalg_ext(module: Any, *, keep_results: bool) -> int:
             _make_stable(op.regions[0].blocks[0])
         if keep_results:
             _keep_results(op)
+            _take_whole(op, range(len(op.operands)))
+    for op in [op for op in _walk(module.operation) if keep_results and op.name == "tensor.insert_slice"]:
+        if _root(op.operands[0]) == _root(op.operands[1]):
+            _take_whole(op, (0,))
     return len(found)
 
 
@@ -64,6 +72,27 @@ def _keep_results(op: Any) -> None:
         return
     with op.context, op.location, ir.InsertionPoint.after(op):
         ir.Operation.create("util.optimization_barrier", [value.type for value in unused], unused)
+
+
+def _take_whole(op: Any, indices: Iterable[int]) -> None:
+    """Parts of tensors go through a barrier, so that a kernel before makes them tensors of their own."""
+    from iree.compiler import ir
+
+    for index in indices:
+        operand = op.operands[index]
+        if isinstance(operand, ir.OpResult) and operand.owner.operation.name in _PARTS:
+            with op.context, op.location, ir.InsertionPoint(op):
+                barrier = ir.Operation.create("util.optimization_barrier", [operand.type], [operand])
+            op.operands[index] = barrier.results[0]
+
+
+def _root(value: Any) -> Any:
+    """The tensor that this is a part of."""
+    from iree.compiler import ir
+
+    while isinstance(value, ir.OpResult) and value.owner.operation.name in _PARTS:
+        value = value.owner.operation.operands[0]
+    return value
 
 
 def _walk(op: Any) -> Iterator[Any]:

@@ -59,13 +59,14 @@ from webree.compiler.signatures import (
     set_names,
     unsigned_types,
 )
-from webree.compiler.slices import pick_from_whole
+from webree.compiler.slices import drop_idle_strides, pick_from_whole
 from webree.compiler.stablehlo import repair_stablehlo
 from webree.compiler.state import separate_state
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
 from webree.compiler.weights_codes import widen_nibbles
 from webree.compiler.weights_quantized import keep_quantized
+from webree.compiler.written_ranges import bind_parts
 from webree.errors import CompileError, UsageError
 
 __all__ = ["Pipeline", "check_phase", "module_text", "write_file"]
@@ -213,6 +214,8 @@ class Pipeline:
                     write_out_conversions(module)
             case "stream" if self.plan.is_inline:
                 keep_constants(module)
+            case "stream" if self.plan.webgpu is not None:
+                bind_parts(module)
             case "executable-configurations":  # amends what the compiler chose
                 for _, kernels in variants(module, EXECUTABLE_FORMAT):
                     schedules.make_safe(kernels)
@@ -276,6 +279,7 @@ class Pipeline:
             self._statistics = dispatch_statistics(module)
             kernels = [variant for _, variant in variants(module, EXECUTABLE_FORMAT)]
             pick_from_whole(kernels)
+            drop_idle_strides(kernels)
             write_out_integers(kernels)
             for kernel in kernels:
                 schedules.annotate(kernel, self.plan.webgpu)

@@ -1,8 +1,11 @@
-"""Elements picked out of slices, picked out of the whole instead.
+"""Parts of bindings as the lowering to SPIR-V takes them.
 
-Enters: kernels at `executable-sources`. Leaves: the same kernels, in which no `tensor.extract` reads from a binding
-loaded in part: its indices are moved to where the part lies. The lowering to SPIR-V makes one index of several with
-the extents of the part, although the memory has the rows of the whole, and so reads other elements.
+Enters: kernels at `executable-sources`. Leaves: the same kernels, in which
+
+- no `tensor.extract` reads from a binding loaded in part: its indices are moved to where the part lies. The lowering
+  makes one index of several with the extents of the part, although the memory has the rows of the whole, and so reads
+  other elements;
+- parts have the stride 1 along dimensions of one element, where a stride says nothing. The lowering refuses others.
 """
 
 from __future__ import annotations
@@ -10,9 +13,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["pick_from_whole"]
+__all__ = ["drop_idle_strides", "pick_from_whole"]
 
-_LOAD = "iree_tensor_ext.dispatch.tensor.load"
+_LOAD, _STORE = "iree_tensor_ext.dispatch.tensor.load", "iree_tensor_ext.dispatch.tensor.store"
+
+
+def drop_idle_strides(kernels: Sequence[Any]) -> int:
+    """Change the kernels in place; returns the number of loads and stores changed."""
+    from iree.compiler import ir
+
+    changed = 0
+    for op in [op for kernel in kernels for op in _walk(kernel) if op.name in (_LOAD, _STORE)]:
+        sizes, strides = list(op.attributes["static_sizes"]), list(op.attributes["static_strides"])
+        # A stride that only the run knows stands among the operands as well, and stays.
+        plain = [1 if size == 1 and stride > 1 else stride for size, stride in zip(sizes, strides, strict=True)]
+        if plain != strides:
+            op.attributes["static_strides"] = ir.DenseI64ArrayAttr.get(plain, context=op.context)
+            changed += 1
+    return changed
 
 
 def pick_from_whole(kernels: Sequence[Any]) -> int:

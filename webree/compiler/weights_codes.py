@@ -136,7 +136,7 @@ def _widen(constant: Any, user: Any, number: int) -> None:
 def _stored(value: Any) -> re.Match[str] | None:
     """The text of a 4-bit constant: bytes in hexadecimal digits, or the key of a resource."""
     owner = value.owner
-    if getattr(owner, "name", "") != "arith.constant":
+    if getattr(owner, "name", "") != "arith.constant" or not str(value.type).endswith("i4>"):
         return None
     text = str(owner.attributes["value"])
     match = _DENSE.fullmatch(text)
