@@ -1,4 +1,4 @@
-"""The table of JAX functions, against JAX on the CPU. Each group is one module of many functions."""
+"""The table of JAX functions on WebGPU, against JAX on the CPU. Each group is one module of many functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.frontends.running import compare, load_for
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 
 
-@pytest.mark.parametrize("machine", ["cpu"], indirect=True)
+@pytest.mark.native
+@pytest.mark.parametrize("machine", ["lavapipe"], indirect=True)
 @pytest.mark.parametrize("group", GROUPS)
 def test_jax_ops(machine: Machine, seed: int, group: str) -> None:
     print(f"seed {seed}")

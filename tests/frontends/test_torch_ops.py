@@ -20,7 +20,8 @@ def to_numpy(value: Any) -> Any:
     return value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
 
 
-@pytest.mark.parametrize("machine", ["cpu"], indirect=True)
+@pytest.mark.native
+@pytest.mark.parametrize("machine", ["lavapipe"], indirect=True)
 @pytest.mark.parametrize("group", GROUPS)
 def test_torch_ops(machine: Machine, seed: int, group: str) -> None:
     print(f"seed {seed}")

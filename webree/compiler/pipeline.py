@@ -86,6 +86,9 @@ _WHAT = {
     "vm": "lowering of the host program",
 }
 
+# What the passes say where they lay f16 and other types of 16 bits out in one way.
+_MIXED_HALVES = re.compile(r"failed to legalize operation 'memref\.[^\n]*xb?[if]16, #spirv\.storage_class")
+
 _ELIDED_ELEMENTS = 64
 _ELIDED_BYTES = 256
 
@@ -292,7 +295,18 @@ class Pipeline:
             model = "async-internal" if end.startswith("executable-") else "inline-dynamic"
             self.session.set_flags([f"--iree-execution-model={model}"])
             start = "stream" if end == "hal" else start
-        module = self.session.run(module, start=start, end=end, what=_WHAT[end])
+        try:
+            module = self.session.run(module, start=start, end=end, what=_WHAT[end])
+        except CompileError as error:
+            if self.plan.webgpu is None or _MIXED_HALVES.search(str(error)) is None:
+                raise
+            raise CompileError(
+                "kernels for WebGPU cannot store 16-bit integers or bfloat16 in a module that has float16 as well; "
+                f"compile them as two modules, or one of them in 32 bits ({error})",
+                op=error.op,
+                location=error.location,
+                unsupported=True,
+            ) from error
         self._dump(module, end)
         return module
 
