@@ -68,3 +68,17 @@ func.func @gather_with_a_mask() {
   check.expect_eq_const(%y, dense<[[5.0, 6.0], [8.0, 8.0], [3.0, 4.0]]> : tensor<3x2xf32>) : tensor<3x2xf32>
   return
 }
+
+func.func @topk_of_values_alone() {
+  %x = util.unfoldable_constant dense<[3.0, -7.0, 11.0, 2.5, 0.0, 8.0, 11.5]> : tensor<7xf32>
+  %least = arith.constant 0xFF800000 : f32
+  %empty = tensor.empty() : tensor<3xf32>
+  %start = linalg.fill ins(%least : f32) outs(%empty : tensor<3xf32>) -> tensor<3xf32>
+  %largest = iree_linalg_ext.topk_v2 dimension(0) is_sorted ins(%x : tensor<7xf32>) outs(%start : tensor<3xf32>) {
+  ^bb0(%one : f32, %other : f32):
+    %before = arith.cmpf ogt, %one, %other : f32
+    iree_linalg_ext.yield %before : i1
+  } -> tensor<3xf32>
+  check.expect_eq_const(%largest, dense<[11.5, 11.0, 8.0]> : tensor<3xf32>) : tensor<3xf32>
+  return
+}

@@ -71,7 +71,8 @@ def _topk(op: Any) -> list[Any] | None:
     from iree.compiler import ir
     from iree.compiler.dialects import arith
 
-    inputs, outputs = list(op.operands[:-2]), list(op.operands[-2:])
+    count = len(op.results)  # values and indices, or values alone
+    inputs, outputs = list(op.operands)[:-count], list(op.operands)[-count:]
     kind, taken = ir.RankedTensorType(inputs[0].type), ir.RankedTensorType(outputs[0].type)
     dimension = _dimension(op)
     if not kind.has_static_shape or not _is_straight(op) or not all(map(_is_fill, outputs)):
@@ -79,10 +80,9 @@ def _topk(op: Any) -> list[Any] | None:
     if kind.shape[dimension] < _SHORTEST or kind.shape[dimension] * taken.shape[dimension] < _MANY_COMPARISONS:
         return None
     values = _network(op, inputs)
-    found = [_first(value, dimension, taken.shape[dimension]) for value in (values[0], values[1])]
-    wanted = ir.RankedTensorType(outputs[1].type)
-    if found[1].type != wanted:
-        found[1] = arith.extsi(wanted, found[1])
+    found = [_first(value, dimension, taken.shape[dimension]) for value in values[:count]]
+    if count == 2 and found[1].type != outputs[1].type:
+        found[1] = arith.extsi(outputs[1].type, found[1])
     return found
 
 
