@@ -7,8 +7,9 @@ one, and where LLVM meets that, it ends the whole process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["write_out_conversions"]
 
@@ -20,7 +21,7 @@ def write_out_conversions(module: Any) -> int:
     from iree.compiler import ir
 
     count = 0
-    for op in list(_walk(module)):
+    for op in list(walk(module)):
         if op.name not in _TO_FLOAT or not isinstance(op.results[0].type, ir.BF16Type):
             continue
         with op.context, op.location, ir.InsertionPoint(op):
@@ -43,11 +44,3 @@ def _upper_half(value: Any) -> Any:
     odd = arith.andi(arith.shrui(bits, shift), one)
     bits = arith.shrui(arith.addi(bits, arith.addi(half, odd)), shift)
     return arith.bitcast(ir.BF16Type.get(), arith.trunci(ir.IntegerType.get_signless(16), bits))
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

@@ -6,8 +6,9 @@ f32 one, rounded to f16 once at the end. A sum kept in 16 bits loses a digit eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["accumulate_in_single"]
 
@@ -19,7 +20,7 @@ def accumulate_in_single(module: Any) -> int:
     """Change the module in place; returns how many reductions there were."""
     from iree.compiler import ir
 
-    found = [op for op in _walk(module) if _sums_halves(op)]
+    found = [op for op in walk(module) if _sums_halves(op)]
     for op in found:
         with op.context, op.location, ir.InsertionPoint(op):
             _replace(op)
@@ -110,11 +111,3 @@ def _copy_body(old: Any, op: Any) -> None:
                 ir.Operation.create("linalg.yield", operands=operands)
             else:
                 values[item.results[0]] = ir.Operation.create(item.name, [single], operands).results[0]
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from webree.compiler.walking import walk
+
 __all__ = ["limit_operands"]
 
 # Named operations of linalg whose loops are all parallel.
@@ -43,7 +45,7 @@ class _Cluster:
 def limit_operands(module: Any, limit: int) -> int:
     """Put barriers where operations read more than `limit` buffers together; returns how many. In place."""
     count = 0
-    for op in list(_walk(module.operation)):
+    for op in list(walk(module.operation)):
         if op.name in ("util.func", "util.initializer"):
             for block in _blocks(op):
                 count += _limit_block(block, max(2, limit - 1))  # the result has one, too
@@ -142,11 +144,3 @@ def _is_elementwise(op: Any) -> bool:
     if op.name != "linalg.generic":
         return op.name in _ELEMENTWISE
     return all("parallel" in str(kind) for kind in ir.ArrayAttr(op.attributes["iterator_types"]))
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield inner.operation
-                yield from _walk(inner.operation)

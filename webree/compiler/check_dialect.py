@@ -6,8 +6,9 @@ optimiser cannot be changed, and expected values are constants like all others. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["prepare_checks"]
 
@@ -17,7 +18,7 @@ _HIDING = ("util.unfoldable_constant", "util.optimization_barrier")
 
 def prepare_checks(module: Any) -> int:
     """Change the module in place; returns how many operations were changed."""
-    found = list(_walk(module.operation))
+    found = list(walk(module.operation))
     for op in [op for op in found if op.name in _HIDING and _hides_constant(op)]:
         _protect(op)
     expectations = [op for op in found if op.name in _EXPECTED]
@@ -57,11 +58,3 @@ def _name_expected(op: Any) -> None:
         kept = {name: op.attributes[name] for name in ("atol", "rtol") if name in op.attributes}
         ir.Operation.create(_EXPECTED[op.name], [], [op.operands[0], expected.results[0]], attributes=kept)
     op.erase()
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

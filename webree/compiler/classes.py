@@ -6,8 +6,10 @@ Enters: kernels at `executable-sources`, of targets with IEEE comparisons. Leave
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["write_out_classes"]
 
@@ -20,7 +22,7 @@ def write_out_classes(kernels: Sequence[Any]) -> int:
     from iree.compiler import ir
     from iree.compiler.dialects import arith, math
 
-    found = [op for kernel in kernels for op in _walk(kernel) if op.name in _PREDICATES]
+    found = [op for kernel in kernels for op in walk(kernel) if op.name in _PREDICATES]
     for op in found:
         with op.context, op.location, ir.InsertionPoint(op):
             (value,) = op.operands
@@ -28,11 +30,3 @@ def write_out_classes(kernels: Sequence[Any]) -> int:
             op.results[0].replace_all_uses_with(arith.cmpf(_PREDICATES[op.name], math.absf(value), infinity))
         op.erase()
     return len(found)
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

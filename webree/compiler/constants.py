@@ -11,8 +11,9 @@ globals into one buffer that is uploaded once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["outline_constants"]
 
@@ -27,7 +28,7 @@ def outline_constants(module: Any) -> int:
     with module.context, ir.Location.unknown():
         body = module.regions[0].blocks[0]
         globals_by_value: dict[Any, str] = {}
-        for op in [op for op in _walk(module) if op.name == "arith.constant" and _is_large(op)]:
+        for op in [op for op in walk(module) if op.name == "arith.constant" and _is_large(op)]:
             kind = op.results[0].type
             value = _complex_text(op) if _is_complex(kind) else op.attributes["value"]
             if value not in globals_by_value:
@@ -93,11 +94,3 @@ def _is_large(op: Any) -> bool:
     elif _complex_text(op).startswith("dense<("):  # all elements alike
         return False
     return bool(math.prod(kind.shape) > (1 if str(kind.element_type) == "i64" else _KEPT_ELEMENTS))
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

@@ -10,8 +10,10 @@ half is dropped. Conversions from booleans become selections: the lowering lacks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["widen_half_functions"]
 
@@ -24,7 +26,7 @@ _CONVERSIONS = frozenset({"arith.sitofp", "arith.uitofp"})
 def widen_half_functions(kernels: Sequence[Any]) -> int:
     """Change the kernels in place; returns the number of operations changed."""
     count = 0
-    for op in [op for kernel in kernels for op in _walk(kernel)]:
+    for op in [op for kernel in kernels for op in walk(kernel)]:
         rule = _rule(op)
         if rule is not None:
             _replace(op, rule)
@@ -80,11 +82,3 @@ def _to_bf16(op: Any) -> Any:
     last = arith.andi(arith.shrui(bits, sixteen), arith.constant(word, 1))
     bits = arith.addi(arith.addi(bits, arith.constant(word, 0x7FFF)), last)
     return arith.bitcast(op.results[0].type, arith.trunci(half, arith.shrui(bits, sixteen)))
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

@@ -7,13 +7,13 @@ that the right devices answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from webree.codegen_cpu.binaries import finish_library
 from webree.compiler.cpu_target import BYTECODE_FORMAT, WASM_FORMAT
 from webree.compiler.plan import Plan
 from webree.compiler.target import DEVICE_ID, EXECUTABLE_FORMAT
+from webree.compiler.walking import walk
 
 __all__ = ["insert_libraries", "name_device"]
 
@@ -27,7 +27,7 @@ def insert_libraries(module: Any) -> dict[str, bytes]:
 
     libraries = {}
     with module.context, ir.Location.unknown():
-        for op in _walk(module):
+        for op in walk(module):
             symbol = _library_symbol(op)
             if symbol is None:
                 continue
@@ -64,7 +64,7 @@ def name_device(module: Any, plan: Plan) -> None:
     if plan.webgpu is not None:
         key = DEVICE_ID if len(formats) == 1 else "*"
     with module.context:
-        for op in _walk(module):
+        for op in walk(module):
             if op.name == "hal.device.query" and _text(op, "category") == "hal.device.id" and key is not None:
                 op.attributes["key"] = ir.StringAttr.get(key)
             elif (
@@ -75,14 +75,6 @@ def name_device(module: Any, plan: Plan) -> None:
                     f"the module needs a device{named} that loads executables of the format "
                     f"{' or '.join(map(repr, formats))}, and none of the devices given to it is one"
                 )
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)
 
 
 def _text(op: Any, attribute: str) -> str:

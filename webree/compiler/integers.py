@@ -14,8 +14,10 @@ Dividing by zero gives some number, as in WGSL. Kernels without these operations
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["write_out_integer_powers", "write_out_integers"]
 
@@ -47,7 +49,7 @@ def _write_out(kernels: Sequence[Any], names: frozenset[str] | None) -> int:
     count = 0
     # Widening makes 32-bit operations, some of which are written out in turn.
     for rules in (_narrow_rule, _word_rule, _long_rule):
-        for op in [op for kernel in kernels for op in _walk(kernel)]:
+        for op in [op for kernel in kernels for op in walk(kernel)]:
             rule = rules(op) if names is None or op.name in names else None
             if rule is not None:
                 _replace(op, rule)
@@ -397,11 +399,3 @@ def _width(op: Any) -> int:
         return 0
     kind = op.operands[0].type
     return int(kind.width) if isinstance(kind, ir.IntegerType) else 0
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

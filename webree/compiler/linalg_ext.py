@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from webree.compiler.walking import walk
+
 __all__ = ["prepare_linalg_ext"]
 
 _SORT = "iree_linalg_ext.sort"
@@ -26,14 +28,14 @@ _PARTS = ("tensor.extract_slice", "tensor.collapse_shape", "tensor.expand_shape"
 
 def prepare_linalg_ext(module: Any, *, keep_results: bool) -> int:
     """Change the module in place; returns how many operations were looked at. `keep_results`: for GPUs."""
-    found = [op for op in _walk(module.operation) if op.name in _IN_PLACE]
+    found = [op for op in walk(module.operation) if op.name in _IN_PLACE]
     for op in found:
         if op.name == _SORT:
             _make_stable(op.regions[0].blocks[0])
         if keep_results:
             _keep_results(op)
             _take_whole(op, range(len(op.operands)))
-    for op in [op for op in _walk(module.operation) if keep_results and op.name == "tensor.insert_slice"]:
+    for op in [op for op in walk(module.operation) if keep_results and op.name == "tensor.insert_slice"]:
         if _root(op.operands[0]) == _root(op.operands[1]):
             _take_whole(op, (0,))
     return len(found)
@@ -93,11 +95,3 @@ def _root(value: Any) -> Any:
     while isinstance(value, ir.OpResult) and value.owner.operation.name in _PARTS:
         value = value.owner.operation.operands[0]
     return value
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

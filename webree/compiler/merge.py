@@ -8,8 +8,9 @@ does this for one target; with several it loses the variants of all but one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["MERGED", "merge_executables"]
 
@@ -36,7 +37,7 @@ def merge_executables(module: Any) -> None:
                 _move(variant, merged[_symbol(variant)])
             source.erase()
         target.attributes["sym_name"] = ir.StringAttr.get(MERGED)
-        for op in _walk(module):
+        for op in walk(module):
             if op.name == "stream.cmd.dispatch":
                 paths = [_in_merged(str(path), names) for path in op.attributes["entry_points"]]
                 op.attributes["entry_points"] = ir.Attribute.parse(f"[{', '.join(paths)}]")
@@ -83,7 +84,7 @@ def _make_unique(source: Any, taken: dict[str, Any]) -> None:
         op.attributes["sym_name"] = ir.StringAttr.get(renamed[name])
     if not renamed:
         return
-    for op in _walk(source):
+    for op in walk(source):
         for name in list(op.attributes):
             attribute = op.attributes[name]
             if isinstance(attribute, ir.FlatSymbolRefAttr) and attribute.value in renamed:
@@ -117,12 +118,6 @@ def _exports(variant: Any) -> list[Any]:
 
 def _children(op: Any) -> list[Any]:
     return [inner.operation for region in op.regions for block in region for inner in block]
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for inner in _children(op):
-        yield inner
-        yield from _walk(inner)
 
 
 def _symbol(op: Any) -> str:

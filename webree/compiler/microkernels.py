@@ -10,11 +10,11 @@ module, in which the kernels that the compiler gets wrong with microkernels are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from webree.compiler.cpu_target import BYTECODE_FORMAT, CpuProfile
 from webree.compiler.executables import variants
+from webree.compiler.walking import walk
 
 __all__ = ["loops_where_needed", "same_target"]
 
@@ -27,7 +27,7 @@ def loops_where_needed(module: Any, loops: CpuProfile) -> list[str]:
     with module.context:
         target = ir.Attribute.parse(loops.executable_target())
         for symbol, variant in variants(module, BYTECODE_FORMAT):
-            if any(_permutes(op) or _is_bit(op) for op in _walk(variant)):
+            if any(_permutes(op) or _is_bit(op) for op in walk(variant)):
                 variant.attributes["target"] = target
                 changed.append(symbol)
     return changed
@@ -75,11 +75,3 @@ def _order(mapping: Any) -> list[int] | None:
     if not all(isinstance(result, ir.AffineDimExpr) for result in results):
         return None
     return [ir.AffineDimExpr(result).position for result in results]
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from webree.compiler.parameter_files import StoredTensor, write_empty, write_safetensors
 from webree.compiler.session import Session, location_names
+from webree.compiler.walking import walk
 from webree.errors import UsageError
 
 __all__ = ["SCOPE", "ParameterFile", "WeightNames"]
@@ -51,7 +51,7 @@ class WeightNames:
     def of(cls, module: Any) -> WeightNames:
         """Read from a front end's module. Names are those of the constants' locations, or of globals."""
         names = cls()
-        for op in _walk(module):
+        for op in walk(module):
             value = next((op.attributes[key] for key in _VALUES if key in op.attributes), None)
             if op.name == "util.global" and "initial_value" in op.attributes:
                 names.by_value[op.attributes["initial_value"]] = _symbol(op)
@@ -174,7 +174,7 @@ class ParameterFile:
             kind = _type(op)
             tensors.append(StoredTensor(renamed[old], str(kind.element_type), tuple(kind.shape)))
         with module.context:
-            for op in _walk(module):
+            for op in walk(module):
                 if op.name == "util.global" and _symbol(op) in renamed:
                     op.attributes["sym_name"] = ir.StringAttr.get(renamed[_symbol(op)])
                 elif "global" in op.attributes:
@@ -197,7 +197,7 @@ def _used(module: Any) -> set[str]:
     """Symbols of the globals that something reads; the others are left over from the evaluation of constants."""
     from iree.compiler import ir
 
-    loads = [op for op in _walk(module) if "global" in op.attributes]
+    loads = [op for op in walk(module) if "global" in op.attributes]
     return {ir.FlatSymbolRefAttr(op.attributes["global"]).value for op in loads}
 
 
@@ -268,11 +268,3 @@ def _quoted(text: str) -> str:
 def _operations(module: Any, name: str | None) -> list[Any]:
     children = [inner.operation for inner in module.regions[0].blocks[0]]
     return children if name is None else [op for op in children if op.name == name]
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

@@ -8,8 +8,10 @@ constant exponents become products later and are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["write_out_powers"]
 
@@ -19,7 +21,7 @@ _PRODUCTS = (-2.0, -1.0, -0.5, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 def write_out_powers(kernels: Sequence[Any]) -> int:
     """Change the kernels in place; returns the number of operations written out."""
-    found = [op for kernel in kernels for op in _walk(kernel) if _is_power(op)]
+    found = [op for kernel in kernels for op in walk(kernel) if _is_power(op)]
     for op in found:
         _write_out(op)
     return len(found)
@@ -57,11 +59,3 @@ def _write_out(op: Any) -> None:
         is_one = arith.ori(arith.cmpf(_OEQ, exponent, zero), arith.cmpf(_OEQ, base, one))
         op.results[0].replace_all_uses_with(arith.select(is_one, one, power))
     op.erase()
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

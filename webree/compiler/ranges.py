@@ -16,10 +16,12 @@ from __future__ import annotations
 import operator
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["narrow_ranges"]
 
@@ -112,7 +114,7 @@ def narrow_ranges(module: Any) -> int:
     with module.context, ir.Location.unknown():
         dispatches: dict[tuple[str, ...], list[_Dispatch]] = defaultdict(list)
         kernels: dict[str, Any] = {}
-        for op in list(_walk(module)):
+        for op in list(walk(module)):
             if op.name == "stream.cmd.dispatch":
                 dispatches[tuple(map(str, op.attributes["entry_points"]))].append(_Dispatch(op))
             elif op.name == "func.func" and (path := _export_path(op)):
@@ -151,7 +153,7 @@ def _narrow(kernels: Sequence[Any], sites: Sequence[_Dispatch]) -> int:
 def _single_views(kernel: Any) -> dict[int, _View]:
     """Bindings that have one view, at an offset that is a constant of the dispatch."""
     subspans: dict[int, list[Any]] = defaultdict(list)
-    for op in _walk(kernel):
+    for op in walk(kernel):
         if op.name == "hal.interface.binding.subspan":
             subspans[op.attributes["binding"].value].append(op)
     views = {}
@@ -193,7 +195,7 @@ def _bound_offsets(kernel: Any) -> None:
     """Lower the bounds that are beyond 32 bits: no buffer is that long."""
     from iree.compiler import ir
 
-    for op in _walk(kernel):
+    for op in walk(kernel):
         if op.name == "util.assume.int":
             text = str(op.attributes["assumptions"])
             bounded = _UPPER_BOUND.sub(lambda match: f"umax = {min(int(match[1]), _LARGEST_OFFSET)}", text)
@@ -243,11 +245,3 @@ def _arithmetic(name: str, left: Any, right: Any) -> Any:
     if known[0] is not None and known[1] is not None:
         return _index(_FOLDED[name](known[0], known[1]))
     return ir.Operation.create(name, results=[ir.IndexType.get()], operands=[left, right]).results[0]
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for child in block:
-                yield child.operation
-                yield from _walk(child.operation)

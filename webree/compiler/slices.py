@@ -10,8 +10,10 @@ Enters: kernels at `executable-sources`. Leaves: the same kernels, in which
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["drop_idle_strides", "pick_from_whole"]
 
@@ -23,7 +25,7 @@ def drop_idle_strides(kernels: Sequence[Any]) -> int:
     from iree.compiler import ir
 
     changed = 0
-    for op in [op for kernel in kernels for op in _walk(kernel) if op.name in (_LOAD, _STORE)]:
+    for op in [op for kernel in kernels for op in walk(kernel) if op.name in (_LOAD, _STORE)]:
         sizes, strides = list(op.attributes["static_sizes"]), list(op.attributes["static_strides"])
         # A stride that only the run knows stands among the operands as well, and stays.
         plain = [1 if size == 1 and stride > 1 else stride for size, stride in zip(sizes, strides, strict=True)]
@@ -38,7 +40,7 @@ def pick_from_whole(kernels: Sequence[Any]) -> int:
     from iree.compiler import ir
 
     slices: dict[Any, list[Any]] = {}
-    for op in [op for kernel in kernels for op in _walk(kernel) if op.name == "tensor.extract"]:
+    for op in [op for kernel in kernels for op in walk(kernel) if op.name == "tensor.extract"]:
         owner = op.operands[0].owner
         if not isinstance(owner, ir.Block) and owner.name == _LOAD and _shape_of_whole(owner) is not None:
             slices.setdefault(owner, []).append(op)
@@ -106,11 +108,3 @@ def _moved(index: Any, offset: int, stride: int) -> Any:
     if stride != 1:
         index = arith.muli(index, arith.constant(kind, stride))
     return arith.addi(index, start)
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

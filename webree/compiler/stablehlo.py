@@ -21,9 +21,10 @@ from math import prod
 from typing import Any
 
 from webree.compiler.stablehlo_bounds import leave_out_outside
-from webree.compiler.stablehlo_build import broadcast, compare, constant, create, pad, splat, take_slice, walk
+from webree.compiler.stablehlo_build import broadcast, compare, constant, create, pad, splat, take_slice
 from webree.compiler.stablehlo_fft import write_out_fft
 from webree.compiler.stablehlo_scatter import scatter_elements
+from webree.compiler.walking import walk
 
 __all__ = ["repair_stablehlo"]
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from webree.compiler.stablehlo_build import compare, constant, create, pad, splat, take_slice, walk
+from webree.compiler.stablehlo_build import compare, constant, create, pad, splat, take_slice
+from webree.compiler.walking import walk
 
 __all__ = ["leave_out_outside"]
 

@@ -6,10 +6,10 @@ classes for this dialect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["broadcast", "compare", "constant", "create", "pad", "splat", "take_slice", "walk"]
+__all__ = ["broadcast", "compare", "constant", "create", "pad", "splat", "take_slice"]
 
 
 def create(name: str, types: Sequence[Any], operands: Sequence[Any], **attributes: Any) -> Any:
@@ -90,12 +90,3 @@ def pad(value: Any, fill: Any, low: list[int], high: list[int], interior: list[i
         edge_padding_high=array(high),
         interior_padding=array(between),
     )
-
-
-def walk(op: Any) -> Iterator[Any]:
-    """All operations inside, from the outside in."""
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from walk(inner.operation)

@@ -11,10 +11,11 @@ vectorise as those of floats do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from webree.compiler.walking import walk
 from webree.compiler.weights_codes import extended, generic, loop_index, unpacked
 from webree.compiler.weights_matching import Quantized, find_quantized, is_product, reads
 
@@ -46,7 +47,7 @@ class _Loops:
 def keep_quantized(module: Any) -> int:
     """Rewrite the products in place; returns how many there were."""
     count = 0
-    for op in [op for op in _walk(module.operation) if is_product(op)]:
+    for op in [op for op in walk(module.operation) if is_product(op)]:
         for side in (1, 0):
             quantized = find_quantized(op.operands[side])
             if quantized is not None and quantized.element_count >= _MIN_ELEMENTS and _rewrite(op, side, quantized):
@@ -338,11 +339,3 @@ def _indexing_maps(op: Any) -> Any:
     from iree.compiler.dialects import linalg
 
     return linalg.get_indexing_maps(op)
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from webree.compiler.walking import walk
+
 __all__ = ["bind_parts"]
 
 _WRITE = 2  # bit of stream.cmd.dispatch's resource_accesses
@@ -41,7 +43,7 @@ def _kernels(module: Any) -> Iterator[tuple[str, Any]]:
         if executable.operation.name != "stream.executable":
             continue
         symbol = str(executable.operation.attributes["sym_name"]).strip('"')
-        for inner in _walk(executable.operation):
+        for inner in walk(executable.operation):
             if inner.name == "func.func":
                 name = str(inner.attributes["sym_name"]).strip('"')
                 yield f"@{symbol}::@{name}", inner
@@ -54,15 +56,7 @@ def _kernel_name(dispatch: Any) -> str:
 
 def _dispatches(op: Any) -> Iterator[Any]:
     if op.name not in ("stream.executable", "hal.executable"):
-        yield from (inner for inner in _walk(op) if inner.name == "stream.cmd.dispatch")
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region:
-            for inner in block:
-                yield inner.operation
-                yield from _walk(inner.operation)
+        yield from (inner for inner in walk(op) if inner.name == "stream.cmd.dispatch")
 
 
 def _segments(dispatch: Any) -> list[int]:

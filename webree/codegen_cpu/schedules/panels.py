@@ -13,8 +13,10 @@ Only for modules whose one target is the CPU: a module for several devices share
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["PANEL", "keep_rearranged", "to_panels"]
 
@@ -32,7 +34,7 @@ _LOOKED_THROUGH = ("linalg.transpose", "tensor.expand_shape", "tensor.collapse_s
 
 def to_panels(module: Any) -> int:
     """Rewrite every operation of a module (an `ir.Module` or its operation) that can be; returns how many were."""
-    found = [op for op in _walk(module.operation) if op.name == _CONVOLUTION or op.name in _MATMULS]
+    found = [op for op in walk(module.operation) if op.name == _CONVOLUTION or op.name in _MATMULS]
     count = 0
     for op in found:
         if not _is_plain(op):
@@ -57,7 +59,7 @@ def keep_rearranged(module: Any) -> int:
     kernel that reads the value, which then finds neither columns of weights nor channels beside each other."""
     from iree.compiler import ir
 
-    found = [op for op in _walk(module.operation) if op.name == _CONVOLUTION or op.name in _MATMULS]
+    found = [op for op in walk(module.operation) if op.name == _CONVOLUTION or op.name in _MATMULS]
     count = 0
     for op in found:
         for index, operand in enumerate(op.operands):
@@ -66,14 +68,6 @@ def keep_rearranged(module: Any) -> int:
                     op.operands[index] = _kept_apart(operand)
                 count += 1
     return count
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield inner.operation
-                yield from _walk(inner.operation)
 
 
 def _is_plain(op: Any) -> bool:

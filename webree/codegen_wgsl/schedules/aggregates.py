@@ -8,8 +8,9 @@ tiles in workgroup memory, which the SPIR-V backend has no schedule for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["take_apart"]
 
@@ -26,7 +27,7 @@ def take_apart(module: Any) -> bool:
     names = {f"iree_linalg_ext.{name}" for name in _AGGREGATES}
     found = False
     for function in _functions(module.operation):
-        if any(op.name in names for op in _walk(function)):
+        if any(op.name in names for op in walk(function)):
             ops = ",".join(sorted(names))
             passes = f"{_ONLINE},iree-linalg-ext-decompose-aggregated-ops{{filter-ops={ops}}},canonicalize,cse"
             PassManager.parse(f"{function.name}({passes})", function.context).run(function)
@@ -35,12 +36,4 @@ def take_apart(module: Any) -> bool:
 
 
 def _functions(module: Any) -> list[Any]:
-    return [op for op in _walk(module) if op.name in ("util.func", "func.func")]
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield inner.operation
-                yield from _walk(inner.operation)
+    return [op for op in walk(module) if op.name in ("util.func", "func.func")]

@@ -9,8 +9,9 @@ know it loads single elements, and makes vectors of these.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["keep_misaligned_scalar"]
 
@@ -22,16 +23,8 @@ _PASSED_ON = ("tensor.cast", "tensor.collapse_shape", "tensor.expand_shape")
 
 def keep_misaligned_scalar(module: Any) -> int:
     """Change the kernels of a module in place; returns how many bindings are concerned."""
-    found = [op for op in _walk(module.operation) if op.name == _SUBSPAN and _is_misaligned(op)]
+    found = [op for op in walk(module.operation) if op.name == _SUBSPAN and _is_misaligned(op)]
     return sum(_hide_innermost(op) for op in found)
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield inner.operation
-                yield from _walk(inner.operation)
 
 
 def _is_misaligned(subspan: Any) -> bool:

@@ -11,9 +11,11 @@ depthwise convolutions nor poolings nor padding, and fails on some dynamic shape
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from webree.compiler.walking import walk
 
 __all__ = ["CHANNELS_LAST", "LAYOUTS", "Twin", "to_channels_last"]
 
@@ -49,21 +51,13 @@ CHANNELS_LAST: dict[str, Twin] = {
 
 def to_channels_last(module: Any) -> int:
     """Rewrite every operation of `CHANNELS_LAST` in a module (an `ir.Module` or its operation); returns how many."""
-    found = [op for op in _walk(module.operation) if op.name in CHANNELS_LAST]
+    found = [op for op in walk(module.operation) if op.name in CHANNELS_LAST]
     rewriter = _Rewriter()
     for op in found:
         rewriter.replace(op, CHANNELS_LAST[op.name])
     for op in reversed(found):
         op.erase()
     return len(found)
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield inner.operation
-                yield from _walk(inner.operation)
 
 
 class _Rewriter:

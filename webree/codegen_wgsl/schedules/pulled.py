@@ -9,11 +9,12 @@ right for all shapes (or none at all).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from webree.codegen_wgsl.schedules import fourier, winograd
 from webree.codegen_wgsl.schedules.building import extent_of, generated, index
+from webree.compiler.walking import replace
 
 __all__ = ["pull"]
 
@@ -21,28 +22,7 @@ __all__ = ["pull"]
 def pull(module: Any, wanted: Callable[[Any], bool] = lambda op: True) -> int:
     """Change the module (an `ir.Module` or its operation) in place, all operations or those that are `wanted`; returns
     the number of operations rewritten."""
-    from iree.compiler import ir
-
-    count = 0
-    for op in [op for op in _walk(module.operation) if op.name in _RULES and wanted(op)]:
-        with op.context, op.location, ir.InsertionPoint(op):
-            made = _RULES[op.name](op)
-            if made is None:
-                continue
-            values = made if isinstance(made, list) else [made]
-            for result, value in zip(op.results, values, strict=True):
-                result.replace_all_uses_with(value)
-        op.erase()
-        count += 1
-    return count
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield inner.operation
-                yield from _walk(inner.operation)
+    return replace(module.operation, _RULES, wanted)
 
 
 def _integers(op: Any, name: str) -> list[int]:

@@ -13,10 +13,11 @@ https://doi.org/10.1145/1468075.1468121.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from webree.codegen_wgsl.schedules.building import extent_of, index, loop_index
+from webree.compiler.walking import replace
 
 __all__ = ["spread_sorts"]
 
@@ -27,28 +28,8 @@ _EQ, _SLT, _ULT = 0, 2, 6  # arith.cmpi's predicates
 
 def spread_sorts(module: Any) -> int:
     """Change the module (an `ir.Module` or its operation) in place; returns the number of sorts rewritten."""
-    from iree.compiler import ir
-
-    count = 0
     rules = {"iree_linalg_ext.sort": _sort, **dict.fromkeys(("iree_linalg_ext.topk", "iree_linalg_ext.topk_v2"), _topk)}
-    for op in [op for op in _walk(module.operation) if op.name in rules]:
-        with op.context, op.location, ir.InsertionPoint(op):
-            values = rules[op.name](op)
-        if values is None:
-            continue
-        for result, value in zip(op.results, values, strict=True):
-            result.replace_all_uses_with(value)
-        op.erase()
-        count += 1
-    return count
-
-
-def _walk(op: Any) -> Iterator[Any]:
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield inner.operation
-                yield from _walk(inner.operation)
+    return replace(module.operation, rules)
 
 
 def _dimension(op: Any) -> int:
