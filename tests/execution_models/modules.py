@@ -20,7 +20,8 @@ from typing import Any
 import iree.runtime as iree_runtime
 import numpy as np
 
-from tests.execution_models.programs import GROUPS, Input, Program, text
+from tests.execution_models.program import Input, Program, text
+from tests.execution_models.programs import GROUPS
 
 __all__ = [
     "FEWER_GROUPS",

@@ -10,7 +10,8 @@ import pytest
 
 import webree
 from tests.execution_models.modules import FEWER_GROUPS, MODELS, calls, compile_group
-from tests.execution_models.programs import GROUPS, Program
+from tests.execution_models.program import Program
+from tests.execution_models.programs import GROUPS
 
 _FIRST_DEVICE = {"vmvx": "vmvx", "vmvx-tiles": "vmvx", "wasm": "wasm"}
 
