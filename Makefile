@@ -18,7 +18,7 @@ setup: ## install all that the demo and the tests need, and no more
 
 demo: ## name the types of files with Magika's model, natively and in headless Chromium, and compare
 	$(SETUP) python 'adapter?' 'chromium?' 'node?'
-	@$(VENV)/python demos/magika/demo.py
+	@$(VENV)/python -m demos.magika.demo
 
 test: ## run all tests: without a GPU, natively on WebGPU, in the browser (what this machine lacks is said, and skipped)
 	$(SETUP) python frameworks 'adapter?' 'chromium?' 'node?'

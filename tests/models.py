@@ -8,7 +8,6 @@ demo's own fetching.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import models as random_models
+from demos.magika.fetch import MAGIKA
 
 __all__ = ["MODELS", "NATIVE_MODELS", "Model", "fetch_magika", "reference", "relative_error"]
 
@@ -46,13 +46,8 @@ class Model:
 
 
 def fetch_magika() -> Path:
-    """The folder with Magika's model and settings, fetched once (demos/magika/fetch.py)."""
-    if str(DEMO) not in sys.path:
-        sys.path.insert(0, str(DEMO))
-    import fetch
-
-    folder: Path = fetch.fetch()
-    return folder
+    """The folder with Magika's model and settings, fetched once."""
+    return MAGIKA.fetch()
 
 
 def _magika(seed: int) -> bytes:

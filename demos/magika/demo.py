@@ -18,18 +18,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import features
-import fetch
-import samples
-
 import webree
+from demos.magika import features, samples
+from demos.magika.fetch import MAGIKA
+from demos.wheels import BUILD, FetchError
 from webree.errors import UsageError
 from webree.tools.browser_session import BrowserSession
+from webree.tools.files import write_whole
 from webree.tools.model_cache import cache_key
 from webree.tools.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build"
 MODULE = BUILD / "magika.vmfb"
 TARGET = "webgpu,cpu"
 DIMS = {"unk__214": 1}  # the model's name for its batch dimension
@@ -63,15 +62,15 @@ def main() -> int:
     parser.add_argument("--device", metavar="NAME", help="only there: webgpu or cpu, natively and in Chromium")
     device = parser.parse_args().device
     say("What type is a file? Google's Magika, compiled by webree for WebGPU and CPU, natively and in a browser.")
-    model = fetch.fetch() / "model.onnx"
-    say(f"\nmodel    {short(model)}: {model.stat().st_size:,} bytes, out of the wheel {fetch.REQUIREMENT}")
+    model = MAGIKA.fetch() / "model.onnx"
+    say(f"\nmodel    {short(model)}: {model.stat().st_size:,} bytes, out of the wheel {MAGIKA.requirement}")
     adapters = webree.devices()
     for adapter in adapters:
         say(f"adapter  {adapter.driver}: {adapter.name} ({'software' if adapter.software else 'hardware'})")
     hardware = any(adapter.driver == "webgpu" and not adapter.software for adapter in adapters)
     compile_module(model, "webgpu" if hardware else "webgpu-software")
 
-    files = samples.samples(BUILD / "magika" / "samples")
+    files = samples.samples(BUILD / "samples")
     driver_of = {adapter.name: adapter.driver for adapter in adapters}
     found: list[list[Row]] = []
     for place in places(device, driver_of, found):
@@ -117,14 +116,16 @@ def compile_module(model: Path, profile: str) -> None:
     start = time.monotonic()
     with Progress("compiling", on=True) as progress:
         data = webree.compile(model, target=TARGET, profile=profile, dims=DIMS, progress=progress)
-    MODULE.write_bytes(data)
+    write_whole(MODULE, data)
     stamp.write_text(key)
     seconds = time.monotonic() - start
     say(f"module   {short(MODULE)}: {len(data):,} bytes for {TARGET}, compiled in {seconds:.1f} s")
 
 
 def read_settings() -> tuple[str, str]:
-    return (fetch.FOLDER / "config.min.json").read_text(), (fetch.FOLDER / "content_types_kb.min.json").read_text()
+    """The model's own settings and its table of types, as text."""
+    folder = MAGIKA.fetch()
+    return (folder / "config.min.json").read_text("utf-8"), (folder / "content_types_kb.min.json").read_text("utf-8")
 
 
 def run_natively(device: str, files: Files) -> Iterator[Row]:
@@ -224,6 +225,6 @@ def compare(found: Sequence[Sequence[Row]]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (webree.WebreeError, fetch.FetchError) as error:
+    except (webree.WebreeError, FetchError) as error:
         print(f"demo: error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -24,6 +24,7 @@ from demos.sentences.model import TOKENS, onnx_bytes, tokenizer
 from demos.wheels import BUILD, FetchError
 from webree.errors import UsageError
 from webree.tools.browser_session import BrowserSession
+from webree.tools.files import write_whole
 from webree.tools.progress import Progress
 
 __all__ = ["compile_module", "in_browser", "main", "natively", "nearest"]
@@ -49,9 +50,7 @@ def compile_module(path: Path = MODULE) -> Path:
     if not path.is_file() or any(source.stat().st_mtime > path.stat().st_mtime for source in sources):
         with Progress("compiling", on=True) as progress:
             data = webree.compile(onnx_bytes(), target="webgpu,cpu", profile="webgpu-software", progress=progress)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_whole(path, data)
     return path
 
 

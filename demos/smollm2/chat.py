@@ -1,9 +1,9 @@
-"""Ask SmolLM2-135M-Instruct a question: `python demos/smollm2/chat.py "What is the capital of France?"`.
+"""Ask SmolLM2-135M-Instruct a question: `python -m demos.smollm2.chat "What is the capital of France?"`.
 
 Enters: a prompt, or lines on standard input (a conversation). Leaves: the model's answers, token by token, natively or
-(`--device browser`) in headless Chromium. The model is fetched once (fetch.py), compiled once to build/smollm2, and
-then runs with its 4-bit weights on the device; this file only turns text into tokens and back. `--model FILE` takes
-another GGUF file of a kind that webree compiles, with a byte-level BPE tokenizer.
+(`--device browser`) in headless Chromium. The model is fetched once (fetch.py) and compiled once (the module lies where
+`webree run` keeps its own); it runs with its 4-bit weights on the device, and this file only turns text into tokens and
+back. `--model FILE` takes another GGUF file of a kind that webree compiles, with a byte-level BPE tokenizer.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import fetch
-from tokenizer import Tokenizer
-
 import webree
+from demos.smollm2.fetch import FILE, SMOLLM2
+from demos.smollm2.tokenizer import Tokenizer
+from demos.wheels import FetchError
 from webree.compiler.frontends.gguf_file import open_gguf
 from webree.tools.browser_session import BrowserSession
-from webree.tools.model_cache import cache_key
-from webree.tools.progress import Progress
+from webree.tools.model_cache import module_file
 
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 TARGET = "webgpu,cpu"
@@ -48,7 +47,7 @@ module.device.info.name
 def main() -> int:
     """Compile, load, talk."""
     arguments = _arguments()
-    path = Path(arguments.model) if arguments.model else fetch.fetch()
+    path = Path(arguments.model) if arguments.model else SMOLLM2.fetch() / FILE
     tokenizer = Tokenizer(open_gguf(path).metadata)
     with ExitStack() as stack:
         place = _in_browser if arguments.device == "browser" else _natively
@@ -77,19 +76,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def compiled(path: Path, context: int) -> Path:
-    """The module's path; it is compiled unless it is there and made of the same things."""
+    """The module's path; it is compiled unless it was before."""
     hardware = any(adapter.driver == "webgpu" and not adapter.software for adapter in webree.devices())
     profile = "webgpu" if hardware else "webgpu-software"
-    dims = {"context": context}
-    module = fetch.FOLDER / f"{path.stem}-{cache_key(path, TARGET, profile, dims)}.vmfb"
-    if not module.is_file():
-        start = time.monotonic()
-        with Progress("compiling", on=True) as progress:
-            data = webree.compile(path, target=TARGET, profile=profile, dims=dims, progress=progress)
-        module.parent.mkdir(parents=True, exist_ok=True)
-        module.write_bytes(data)
-        print(f"[compiled in {time.monotonic() - start:.0f} s: {len(data):,} bytes]", file=sys.stderr)
-    return module
+    return module_file(path, dims={"context": context}, target=TARGET, profile=profile, show_progress=True)
 
 
 def answer(call: Call, tokenizer: Tokenizer, question: str, limit: int) -> None:
@@ -132,6 +122,6 @@ def _in_browser(module: Path, device: str, stack: ExitStack) -> tuple[Call, str]
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (webree.WebreeError, fetch.FetchError, ValueError) as error:
+    except (webree.WebreeError, FetchError, ValueError) as error:
         print(f"chat: error: {error}", file=sys.stderr)
         sys.exit(1)

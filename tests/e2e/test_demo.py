@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.browser
 def test_all_places_agree() -> None:
     done = subprocess.run(
-        [sys.executable, "demos/magika/demo.py"],
+        [sys.executable, "-m", "demos.magika.demo"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -30,7 +30,8 @@ func.func @scale(%x: tensor<?xf32>, %factor: f32) -> tensor<?xf32> {
 """
 CALL = ["--input", "3xf32=1,2,-3", "--input", "2", "--expected-output", "3xf32=2,4,-6"]
 
-DEMO = Path(__file__).resolve().parents[2] / "demos" / "magika" / "demo.py"
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ["-m", "demos.magika.demo"]
 MACHINES = ("no driver", "no wgpu")
 
 
@@ -47,7 +48,13 @@ def run(machine: str, words: list[str], folder: Path) -> subprocess.CompletedPro
         (folder / "blocked" / "wgpu.py").write_text(error)
         environment["PYTHONPATH"] = str(folder / "blocked")
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, env=environment
+        [sys.executable, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+        env=environment,
     )
 
 
@@ -172,7 +179,7 @@ def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Natively on the CPU device; what this machine lacks (a GPU driver and, here, Chromium) is said and left out."""
     monkeypatch.setenv("WEBREE_CHROMIUM", str(tmp_path / "chromium"))
     monkeypatch.delenv("CI", raising=False)
-    done = run("no driver", [str(DEMO)], tmp_path)
+    done = run("no driver", DEMO, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Natively, device auto:" in done.stdout
     assert done.stdout.count(" wasm\n") >= 15
@@ -180,4 +187,4 @@ def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "In headless Chromium, WebGPU switched off: left out. no browser named" in done.stdout
     assert "20 files, in one place only" in done.stdout
     monkeypatch.setenv("CI", "true")
-    assert run("no driver", [str(DEMO)], tmp_path).returncode == 1
+    assert run("no driver", DEMO, tmp_path).returncode == 1

@@ -6,7 +6,6 @@ fetching. Natively on lavapipe only: compiling and running 135 million weights t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ import numpy as np
 import pytest
 
 import webree
+from demos.smollm2.fetch import FILE, SMOLLM2
+from demos.smollm2.tokenizer import Tokenizer
 from tests.conftest import find_adapter
 from tests.llm.reference import Reference
 from webree.compiler.frontends.gguf_file import GgufFile, open_gguf
 from webree.compiler.frontends.gguf_weights import dequantise
 
-DEMO = Path(__file__).resolve().parents[2] / "demos" / "smollm2"
 QUESTION = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
 ANSWER = "The capital of France is Paris.<|im_end|>"
 LINES = "1 + 22 = 23!\n\n\tThey're  naïve…  日本 🚀<|im_end|>"
@@ -28,12 +28,7 @@ LINES = "1 + 22 = 23!\n\n\tThey're  naïve…  日本 🚀<|im_end|>"
 
 @pytest.fixture(scope="module")
 def path() -> Path:
-    if str(DEMO) not in sys.path:
-        sys.path.insert(0, str(DEMO))
-    import fetch
-
-    found: Path = fetch.fetch()
-    return found
+    return SMOLLM2.fetch() / FILE
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +38,6 @@ def file(path: Path) -> GgufFile:
 
 @pytest.fixture(scope="module")
 def tokenizer(file: GgufFile) -> Any:
-    from tokenizer import Tokenizer
-
     return Tokenizer(file.metadata)
 
 

@@ -1,9 +1,8 @@
 """`webree compile`: compile a model file to a module, which `webree run`, Python and a browser load.
 
-Enters: an ONNX file, or MLIR text or bytecode (linalg, TOSA, StableHLO, torch). Leaves: a `.vmfb` file with WGSL
-or WebAssembly
-inside, and, if asked, every phase's MLIR and every kernel's WGSL. The work is `webree.compile`'s; this file only reads
-the command line.
+Enters: a model file (ONNX, TensorFlow Lite, GGUF, an exported PyTorch or JAX program, MLIR text or bytecode). Leaves: a
+`.vmfb` file with WGSL or WebAssembly inside, and, if asked, every phase's MLIR and every kernel's WGSL. The work is
+`webree.compile`'s; this file only reads the command line.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from webree.compiler.plan import EXECUTION_MODELS, PROFILES, TARGETS
 from webree.errors import UsageError, WebreeError
+from webree.tools.files import write_whole
 from webree.tools.progress import Progress
 
 __all__ = ["EXAMPLES", "add_arguments", "add_compile_arguments", "add_target_argument", "parse_dims", "run"]
@@ -185,8 +185,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.buffer.write(data)
         return 0
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_bytes(data)
+        write_whole(output, data)
     except OSError as error:
         raise WebreeError(f"cannot write {output}: {error.strerror}") from error
     print(f"wrote {output}: {len(data):,} bytes in {time.monotonic() - start:.1f} s", file=sys.stderr)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from webree.api import map_file
 from webree.errors import CompileError, ModuleError, StatusCode, UsageError
 from webree.module.reader import ModuleFile, read_module
+from webree.tools.files import write_whole
 from webree.tools.progress import Progress
 from webree.tools.site_parts import version
 
@@ -49,15 +49,7 @@ def module_file(
     on = sys.stderr.isatty() if show_progress is None else show_progress
     with Progress(f"compiling {path.name}", on=on) as progress:
         data = compile(path, target=target, profile=profile, dims=dims, progress=progress)
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=cached.parent, prefix=f".{path.stem}-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.replace(partial, cached)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    write_whole(cached, data)
     return cached
 
 

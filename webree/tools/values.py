@@ -8,6 +8,7 @@ tensor.
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from webree import dtypes
 from webree.errors import UsageError, WebreeError
+from webree.tools.files import write_whole
 
 if TYPE_CHECKING:
     import numpy
@@ -205,10 +207,11 @@ def write_output(word: str, value: Any) -> str | None:
     path = Path(word[1:])
     array = numpy.asarray(value)
     try:
+        data = array.tobytes()
         if path.suffix == ".npy":
-            numpy.save(path, array, allow_pickle=False)
-        else:
-            path.write_bytes(array.tobytes())
+            numpy.save(stream := io.BytesIO(), array, allow_pickle=False)
+            data = stream.getvalue()
+        write_whole(path, data)
     except OSError as error:
         raise WebreeError(f"cannot write {path}: {error.strerror}") from None
     return None
