@@ -208,6 +208,9 @@ def devices_do_not_mix(cts: Conformance) -> Suspendable[None]:
     table_user = cts.fresh(capacity=1)
     table_user.finalize()
     raises(DeviceError, lambda: cts.device.execute(table_user, [(foreign, 0, 16)]), "another device")
+    kernel = yield from cts.kernel("count", other)
+    commands = cts.device.create_command_buffer()
+    raises(DeviceError, lambda: commands.dispatch(kernel, 0, (1, 1, 1), (), [direct(own)]), "another device")
     other.close()
     yield from cts.expect(own, bytes(16))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from webree.hal.buffer import Buffer
+from webree.hal.buffer import Buffer, BufferRef
 from webree.hal.command_buffer import CommandBuffer
 from webree.hal.enums import BufferUsage, CommandBufferMode, CommandCategory, MemoryType
 from webree.hal.executable import Executable
@@ -136,16 +136,8 @@ class Device(ABC):
         numbered source lines around it."""
 
     @abstractmethod
-    def fill(self, target: Buffer, byte_offset: int, byte_length: int, pattern: bytes) -> None:
-        """As `CommandBuffer.fill`, at once."""
-
-    @abstractmethod
     def update(self, source: ByteSource, target: Buffer, byte_offset: int = 0) -> None:
         """Write all of `source` into the buffer at any byte offset; the source may be reused when this returns."""
-
-    @abstractmethod
-    def copy(self, source: Buffer, source_offset: int, target: Buffer, target_offset: int, byte_length: int) -> None:
-        """As `CommandBuffer.copy`, at once."""
 
     @abstractmethod
     def execute(self, command_buffer: CommandBuffer, binding_table: Sequence[BindingTableEntry] = ()) -> None:
@@ -176,6 +168,22 @@ class Device(ABC):
         raise NotImplementedError
 
     # --- The same for all drivers -----------------------------------------------------------------------------------
+
+    def fill(self, target: Buffer, byte_offset: int, byte_length: int, pattern: bytes) -> None:
+        """As `CommandBuffer.fill`, at once."""
+        self._do(lambda commands: commands.fill(BufferRef(target, 0, byte_offset, byte_length), pattern))
+
+    def copy(self, source: Buffer, source_offset: int, target: Buffer, target_offset: int, byte_length: int) -> None:
+        """As `CommandBuffer.copy`, at once."""
+        whence = BufferRef(source, 0, source_offset, byte_length)
+        self._do(lambda commands: commands.copy(whence, BufferRef(target, 0, target_offset, byte_length)))
+
+    def _do(self, record: Callable[[CommandBuffer], None]) -> None:
+        """Record and execute."""
+        commands = self.create_command_buffer(CommandBufferMode.ONE_SHOT)
+        record(commands)
+        commands.finalize()
+        self.execute(commands)
 
     def query_i64(self, category: str, key: str) -> int | None:
         """Answer `hal.device.query`: None for an unknown category."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from webree.errors import DeviceError, StatusCode
+
+if TYPE_CHECKING:
+    from webree.hal.device import Device
 
 __all__ = ["Executable", "ExportInfo"]
 
@@ -31,8 +35,14 @@ class ExportInfo:
 
 
 class Executable(ABC):
-    """Kernels loaded on a device. Compilation may still be under way: see `Device.ready`."""
+    """Kernels loaded on a device. Compilation may still be under way: see `Device.ready`.
 
+    Attributes:
+        device: what loaded it, and alone runs it.
+        exports: its kernels, in the file's order.
+    """
+
+    device: Device
     exports: tuple[ExportInfo, ...]
 
     def lookup(self, name: str) -> int:

@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any
 
 from webree.errors import DeviceError, StatusCode
-from webree.hal.buffer import Buffer, BufferRef
+from webree.hal.buffer import Buffer
 from webree.hal.command_buffer import CommandBuffer
 from webree.hal.device import AdapterInfo, BindingTableEntry, Counters, Device, DispatchTime
 from webree.hal.enums import BufferUsage, CommandBufferMode, CommandCategory, MemoryType
@@ -79,18 +79,6 @@ class LocalDevice(Device):
             self._check()
             block = self._arena.allocate(byte_length)
         return Buffer(self, block, 0, byte_length, memory_type, usage)
-
-    def fill(self, target: Buffer, byte_offset: int, byte_length: int, pattern: bytes) -> None:
-        commands = self._commands()
-        commands.fill(BufferRef(target, 0, byte_offset, byte_length), pattern)
-        self._run(commands)
-
-    def copy(self, source: Buffer, source_offset: int, target: Buffer, target_offset: int, byte_length: int) -> None:
-        commands = self._commands()
-        commands.copy(
-            BufferRef(source, 0, source_offset, byte_length), BufferRef(target, 0, target_offset, byte_length)
-        )
-        self._run(commands)
 
     def update(self, source: ByteSource, target: Buffer, byte_offset: int = 0) -> None:
         byte_offset, size = target.resolve(byte_offset, source.size)
@@ -240,13 +228,6 @@ class LocalDevice(Device):
             raise self.failure() or self._engine.failure
         while self._released:
             self._engine.unload(self._released.popleft())
-
-    def _commands(self) -> LocalCommandBuffer:
-        return self.create_command_buffer(CommandBufferMode.ONE_SHOT)
-
-    def _run(self, commands: LocalCommandBuffer) -> None:
-        commands.finalize()
-        self.execute(commands)
 
 
 class _Guarded:

@@ -17,13 +17,13 @@ from webree.hal.command_buffer import CommandBuffer
 from webree.hal.device import AdapterInfo, BindingTableEntry, Counters, Device
 from webree.hal.enums import BufferUsage, CommandBufferMode, CommandCategory, MemoryType
 from webree.hal.executable import Executable
+from webree.hal.validation import check_fill, check_pattern
 from webree.module.source import ByteSource
 from webree.vm.buffers import MAX_BYTES, VmBuffer
 from webree.waiting import Wait
 
 __all__ = ["HostDevice", "host_device"]
 
-_PATTERN_LENGTHS = (1, 2, 4, 8)
 _shared: WeakValueDictionary[str, HostDevice] = WeakValueDictionary()
 
 
@@ -141,12 +141,8 @@ class HostDevice(Device):
 
     def fill(self, target: Buffer, byte_offset: int, byte_length: int, pattern: bytes) -> None:
         view = self._writable(target, byte_offset, byte_length)
-        if len(pattern) not in _PATTERN_LENGTHS or (byte_offset | len(view)) % len(pattern):
-            raise DeviceError(
-                f"fill of {len(view)} bytes at offset {byte_offset} with a pattern of {len(pattern)} bytes: patterns "
-                "have 1, 2, 4 or 8 bytes, and both must be multiples of that",
-                status=StatusCode.INVALID_ARGUMENT,
-            )
+        check_pattern(pattern)
+        check_fill(byte_offset, len(view), len(pattern))
         view[:] = pattern * (len(view) // len(pattern))
 
     def update(self, source: ByteSource, target: Buffer, byte_offset: int = 0) -> None:

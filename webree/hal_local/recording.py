@@ -17,8 +17,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from webree.errors import DeviceError, StatusCode
 from webree.hal.buffer import BufferRef
 from webree.hal.command_buffer import CommandBuffer
-from webree.hal.enums import WHOLE_BUFFER
 from webree.hal.executable import Executable
+from webree.hal.validation import (
+    check_arguments,
+    check_extent,
+    check_fill,
+    check_pattern,
+    check_run,
+    check_slot,
+    kernel_at,
+    own_executable,
+    precondition,
+)
 from webree.hal_local.arena import ALIGNMENT, Block, block_address, closed_buffer
 from webree.hal_local.engine import LibraryExport
 from webree.hal_local.executable import LocalExecutable
@@ -36,7 +46,6 @@ MAXIMUM_WORKGROUPS = (1 << 31) - 1
 _MAXIMUM_DEPTH = (1 << 16) - 1  # the executable library's ABI has 16 bits for z
 _INDIRECT_BYTES = 12
 _COUNT_WORD = 5  # of DISPATCH_INDIRECT: where the workgroup count lies
-_END_OF_MEMORY = 1 << 32
 
 
 class Launch(NamedTuple):
@@ -94,12 +103,9 @@ class LocalCommandBuffer(CommandBuffer):
 
     def fill(self, target: BufferRef, pattern: bytes) -> None:
         self._recording()
-        if len(pattern) not in (1, 2, 4, 8):
-            raise DeviceError(
-                f"a fill pattern has 1, 2, 4 or 8 bytes, not {len(pattern)}", status=StatusCode.INVALID_ARGUMENT
-            )
+        check_pattern(pattern)
         place = self._place(target)
-        _check_fill(target.byte_offset, max(place.byte_length, 0), len(pattern))
+        check_fill(target.byte_offset, max(place.byte_length, 0), len(pattern))
         if not place.byte_length:
             return
         self._separate()
@@ -199,26 +205,15 @@ class LocalCommandBuffer(CommandBuffer):
 
     def run(self, binding_table: Sequence[BindingTableEntry]) -> None:
         """Write the table in and submit; called by the device, which holds its lock."""
-        if not self._final:
-            raise _precondition("a command buffer was executed before it was finalized")
-        if self.one_shot and self._executed:
-            raise _precondition("a one-shot command buffer was executed a second time")
-        if len(binding_table) < self.binding_capacity:
-            raise DeviceError(
-                f"the command buffer has {self.binding_capacity} slots, the binding table {len(binding_table)} entries",
-                status=StatusCode.INVALID_ARGUMENT,
-            )
+        again = self.one_shot and self._executed
+        check_run(binding_table, self.binding_capacity, final=self._final, again=again)
         for block in self._direct.values():
             if not block.address:
                 raise closed_buffer()
         placed: list[tuple[int, int]] = []
         for (buffer, offset, length), extent in zip(binding_table, self._extents, strict=False):
             offset, length = buffer.resolve(offset, length)
-            if extent > length:
-                raise DeviceError(
-                    f"slot {len(placed)}: the commands use {extent} bytes, the binding table gives {length}",
-                    status=StatusCode.OUT_OF_RANGE,
-                )
+            check_extent(len(placed), extent, length)
             placed.append((block_address(self.device, buffer) + offset, length))
         if placed != self._placed:
             self._write(placed)
@@ -243,14 +238,14 @@ class LocalCommandBuffer(CommandBuffer):
             source, target, byte_length = words[position : position + 3]
             _check_copy(source, target, byte_length, available)
         for position, pattern_length in self._fills:
-            _check_fill(0, words[position + 1], pattern_length)
+            check_fill(0, words[position + 1], pattern_length)
         self._placed = placed
 
     # --- Recording --------------------------------------------------------------------------------------------------
 
     def _recording(self) -> None:
         if self._final:
-            raise _precondition("a command was recorded into a finalized command buffer")
+            raise precondition("a command was recorded into a finalized command buffer")
 
     def _separate(self) -> None:
         """A barrier is written only before a command: none at the end, never two in a row."""
@@ -267,15 +262,7 @@ class LocalCommandBuffer(CommandBuffer):
             block = buffer.allocation
             self._direct[id(block)] = block  # type: ignore[assignment]  # block_address checked the device
             return _Place(-1, address + offset, length)
-        if not 0 <= slot < self.binding_capacity:
-            raise DeviceError(
-                f"slot {slot} of a command buffer with {self.binding_capacity} slots", status=StatusCode.OUT_OF_RANGE
-            )
-        if offset < 0 or length < WHOLE_BUFFER or offset + length >= _END_OF_MEMORY:
-            raise DeviceError(
-                f"slot {slot}: offset {offset} and length {length} are not a range of bytes",
-                status=StatusCode.OUT_OF_RANGE,
-            )
+        check_slot(slot, offset, length, self.binding_capacity)
         self._extents[slot] = max(self._extents[slot], offset + max(length, 0))
         return _Place(slot, offset, length)
 
@@ -289,22 +276,9 @@ class LocalCommandBuffer(CommandBuffer):
     def _kernel(
         self, executable: Executable, ordinal: int, constants: Sequence[int], bindings: Sequence[BufferRef]
     ) -> LibraryExport:
-        if not isinstance(executable, LocalExecutable):
-            raise DeviceError(
-                f"an executable of another driver ({type(executable).__name__})", status=StatusCode.INVALID_ARGUMENT
-            )
-        if executable.device is not self.device:
-            raise DeviceError("an executable of another device", status=StatusCode.INVALID_ARGUMENT)
-        kernels = executable.library.exports
-        if not 0 <= ordinal < len(kernels):
-            raise DeviceError(f"kernel {ordinal} of an executable with {len(kernels)}", status=StatusCode.OUT_OF_RANGE)
-        kernel = kernels[ordinal]
-        if kernel.constant_count not in (len(constants), -1) or kernel.binding_count not in (len(bindings), -1):
-            raise DeviceError(
-                f"kernel {kernel.name!r} takes {kernel.constant_count} constants and "
-                f"{kernel.binding_count} bindings; found {len(constants)} and {len(bindings)}",
-                status=StatusCode.INVALID_ARGUMENT,
-            )
+        kernel = kernel_at(own_executable(executable, LocalExecutable, self.device).library.exports, ordinal)
+        expected = kernel.constant_count, kernel.binding_count
+        check_arguments(kernel.name, expected, (len(constants), len(bindings)))
         return kernel
 
     def _launch(
@@ -340,15 +314,6 @@ class LocalCommandBuffer(CommandBuffer):
         self.launches.append(Launch(kernel.name, count, begin, len(self.words)))
 
 
-def _check_fill(byte_offset: int, byte_length: int, pattern_length: int) -> None:
-    if (byte_offset | byte_length) % pattern_length:
-        raise DeviceError(
-            f"fill of {byte_length} bytes at offset {byte_offset}: both must be multiples of the pattern's "
-            f"{pattern_length} bytes",
-            status=StatusCode.INVALID_ARGUMENT,
-        )
-
-
 def _check_copy(source: int, target: int, byte_length: int, available: int) -> None:
     if byte_length > available:
         raise DeviceError(
@@ -359,7 +324,3 @@ def _check_copy(source: int, target: int, byte_length: int, available: int) -> N
             f"copy of {byte_length} bytes to a place {target - source} bytes after its source: the ranges overlap",
             status=StatusCode.INVALID_ARGUMENT,
         )
-
-
-def _precondition(message: str) -> DeviceError:
-    return DeviceError(message, status=StatusCode.FAILED_PRECONDITION)

@@ -19,6 +19,17 @@ from webree.hal.buffer import BufferRef
 from webree.hal.command_buffer import CommandBuffer
 from webree.hal.enums import WHOLE_BUFFER
 from webree.hal.executable import Executable
+from webree.hal.validation import (
+    check_arguments,
+    check_extent,
+    check_fill,
+    check_pattern,
+    check_run,
+    check_slot,
+    kernel_at,
+    own_executable,
+    precondition,
+)
 from webree.hal_webgpu.bindings import Bound, separate
 from webree.hal_webgpu.command_stream import (
     DISPATCH,
@@ -80,20 +91,12 @@ class WebGpuCommandBuffer(CommandBuffer):
 
     def fill(self, target: BufferRef, pattern: bytes) -> None:
         self._recording("fill", target, pattern)
-        if len(pattern) not in (1, 2, 4, 8):
-            raise DeviceError(
-                f"a fill pattern has 1, 2, 4 or 8 bytes, not {len(pattern)}", status=StatusCode.INVALID_ARGUMENT
-            )
+        check_pattern(pattern)
         place, byte_length = self._range(target)
         if byte_length < 0:
             self._irregular = True
             return
-        if (target.byte_offset | byte_length) % len(pattern):
-            raise DeviceError(
-                f"fill of {byte_length} bytes at offset {target.byte_offset}: both must be multiples of the pattern's "
-                f"{len(pattern)} bytes",
-                status=StatusCode.INVALID_ARGUMENT,
-            )
+        check_fill(target.byte_offset, byte_length, len(pattern))
         self._transfers.fill(place, byte_length, pattern)
 
     def update(self, source: bytes | memoryview, target: BufferRef) -> None:
@@ -172,15 +175,9 @@ class WebGpuCommandBuffer(CommandBuffer):
 
     def run(self, binding_table: Sequence[BindingTableEntry]) -> None:
         """Submit; called by the device, which holds its lock."""
-        if self._words is None:
-            raise _precondition("a command buffer was executed before it was finalized")
-        if self.one_shot and self._executed:
-            raise _precondition("a one-shot command buffer was executed a second time")
-        if len(binding_table) < self.binding_capacity:
-            raise DeviceError(
-                f"the command buffer has {self.binding_capacity} slots, the binding table {len(binding_table)} entries",
-                status=StatusCode.INVALID_ARGUMENT,
-            )
+        again = self.one_shot and self._executed
+        check_run(binding_table, self.binding_capacity, final=self._words is not None, again=again)
+        assert self._words is not None
         self._executed = True
         for allocation in self._direct.values():
             if not allocation.handle:
@@ -202,11 +199,7 @@ class WebGpuCommandBuffer(CommandBuffer):
         for slot in range(self.binding_capacity):
             buffer, offset, length = binding_table[slot]
             offset, length = buffer.resolve(offset, length)
-            if self._extents[slot] > length:
-                raise DeviceError(
-                    f"slot {slot}: the commands use {self._extents[slot]} bytes, the binding table gives {length}",
-                    status=StatusCode.OUT_OF_RANGE,
-                )
+            check_extent(slot, self._extents[slot], length)
             handle = buffer_handle(device, buffer)
             start = buffer.byte_offset + offset
             if start & self._masks[slot] or (
@@ -257,7 +250,7 @@ class WebGpuCommandBuffer(CommandBuffer):
     def _recording(self, name: str, *arguments: Any) -> None:
         """Guard of every command, which is also remembered for `_rewritten` where there are slots."""
         if self._words is not None:
-            raise _precondition("a command was recorded into a finalized command buffer")
+            raise precondition("a command was recorded into a finalized command buffer")
         if self._commands is not None:
             self._commands.append((name, arguments))
 
@@ -274,20 +267,9 @@ class WebGpuCommandBuffer(CommandBuffer):
         if buffer is not None:
             offset, length = buffer.resolve(offset, length)
             return (self._name(buffer), buffer.byte_offset + offset), length
-        self._check_slot(slot, offset, length)
+        check_slot(slot, offset, length, self.binding_capacity)
         self._extents[slot] = max(self._extents[slot], offset + max(length, 0))
         return (SLOT | slot, offset), length
-
-    def _check_slot(self, slot: int, offset: int, length: int) -> None:
-        if not 0 <= slot < self.binding_capacity:
-            raise DeviceError(
-                f"slot {slot} of a command buffer with {self.binding_capacity} slots", status=StatusCode.OUT_OF_RANGE
-            )
-        if offset < 0 or length < WHOLE_BUFFER or offset + length > WHOLE:
-            raise DeviceError(
-                f"slot {slot}: offset {offset} and length {length} are not a range of bytes",
-                status=StatusCode.OUT_OF_RANGE,
-            )
 
     def _name(self, buffer: Buffer) -> int:
         handle = buffer_handle(self.device, buffer)
@@ -321,21 +303,9 @@ class WebGpuCommandBuffer(CommandBuffer):
     def _kernel(
         self, executable: Executable, ordinal: int, constants: Sequence[int], bindings: Sequence[BufferRef]
     ) -> Kernel:
-        if not isinstance(executable, WebGpuExecutable):
-            raise DeviceError(
-                f"an executable of another driver ({type(executable).__name__})", status=StatusCode.INVALID_ARGUMENT
-            )
-        if not 0 <= ordinal < len(executable.kernels):
-            raise DeviceError(
-                f"kernel {ordinal} of an executable with {len(executable.kernels)}", status=StatusCode.OUT_OF_RANGE
-            )
-        kernel = executable.kernels[ordinal]
-        if len(constants) != kernel.info.constant_count or len(bindings) != len(kernel.binding_writes):
-            raise DeviceError(
-                f"kernel {kernel.info.name!r} takes {kernel.info.constant_count} constants and "
-                f"{len(kernel.binding_writes)} bindings; found {len(constants)} and {len(bindings)}",
-                status=StatusCode.INVALID_ARGUMENT,
-            )
+        kernel = kernel_at(own_executable(executable, WebGpuExecutable, self.device).kernels, ordinal)
+        expected = kernel.info.constant_count, len(kernel.binding_writes)
+        check_arguments(kernel.info.name, expected, (len(constants), len(bindings)))
         return kernel
 
     def _launch(
@@ -387,7 +357,7 @@ class WebGpuCommandBuffer(CommandBuffer):
         return scratch, 0, size
 
     def _bind_slot(self, kernel: Kernel, index: int, slot: int, offset: int, length: int) -> Bound:
-        self._check_slot(slot, offset, length)
+        check_slot(slot, offset, length, self.binding_capacity)
         if offset & self._alignment_mask or not length:
             self._irregular = True
         self._masks[slot] |= self._alignment_mask
@@ -418,7 +388,3 @@ class WebGpuCommandBuffer(CommandBuffer):
             scratch = self._scratch(size)
             self._transfers.copy((word, offset), (scratch, 0), size)
             bound[index] = (scratch, 0, size)
-
-
-def _precondition(message: str) -> DeviceError:
-    return DeviceError(message, status=StatusCode.FAILED_PRECONDITION)

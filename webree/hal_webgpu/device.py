@@ -105,18 +105,6 @@ class WebGpuDevice(Device):
             self._check()
             return self._pool.allocate(byte_length)
 
-    def fill(self, target: Buffer, byte_offset: int, byte_length: int, pattern: bytes) -> None:
-        commands = self._commands()
-        commands.fill(BufferRef(target, 0, byte_offset, byte_length), pattern)
-        self._run(commands)
-
-    def copy(self, source: Buffer, source_offset: int, target: Buffer, target_offset: int, byte_length: int) -> None:
-        commands = self._commands()
-        commands.copy(
-            BufferRef(source, 0, source_offset, byte_length), BufferRef(target, 0, target_offset, byte_length)
-        )
-        self._run(commands)
-
     def update(self, source: ByteSource, target: Buffer, byte_offset: int = 0) -> None:
         byte_offset, size = target.resolve(byte_offset, source.size)
         start = target.byte_offset + byte_offset
@@ -168,7 +156,7 @@ class WebGpuDevice(Device):
         check_requirements(file, self.info)
         with self.lock:
             self._check()
-            return self._pipelines.load(file)
+            return self._pipelines.load(self, file)
 
     def create_command_buffer(
         self,
@@ -252,17 +240,8 @@ class WebGpuDevice(Device):
         while self._released_streams:
             self._backend.release_stream(self._released_streams.popleft())
 
-    def _commands(self) -> WebGpuCommandBuffer:
-        return self.create_command_buffer(CommandBufferMode.ONE_SHOT)
-
-    def _run(self, commands: WebGpuCommandBuffer) -> None:
-        commands.finalize()
-        self.execute(commands)
-
     def _update_bytes(self, source: bytes, target: Buffer, byte_offset: int) -> None:
-        commands = self._commands()
-        commands.update(source, BufferRef(target, 0, byte_offset, len(source)))
-        self._run(commands)
+        self._do(lambda commands: commands.update(source, BufferRef(target, 0, byte_offset, len(source))))
 
 
 class _Compilation:

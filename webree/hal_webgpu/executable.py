@@ -22,6 +22,7 @@ from webree.module.executable import BINDING_READ_ONLY
 from webree.module.source import ByteSource
 
 if TYPE_CHECKING:
+    from webree.hal_webgpu.device import WebGpuDevice
     from webree.module.executable import ExecutableExport, ExecutableFile
 
 __all__ = ["FORMAT", "Kernel", "PipelineCache", "WebGpuExecutable", "check_requirements"]
@@ -61,7 +62,8 @@ class Kernel:
 class WebGpuExecutable(Executable):
     """Attributes: `kernels`, one an export, in the file's order; `exports`, what the host sees of them."""
 
-    def __init__(self, kernels: tuple[Kernel, ...], sources: tuple[ByteSource, ...]) -> None:
+    def __init__(self, device: WebGpuDevice, kernels: tuple[Kernel, ...], sources: tuple[ByteSource, ...]) -> None:
+        self.device = device
         self.kernels = kernels
         self.exports = tuple(kernel.info for kernel in kernels)
         self._sources = sources
@@ -79,8 +81,8 @@ class PipelineCache:
         self._handles: dict[PipelineKey, int] = {}
         self._compiling: set[PipelineKey] = set()
 
-    def load(self, file: ExecutableFile) -> WebGpuExecutable:
-        """Start compiling what is new in `file`."""
+    def load(self, device: WebGpuDevice, file: ExecutableFile) -> WebGpuExecutable:
+        """Start compiling what is new in `file`, for `device`, whose cache this is."""
         sources = tuple(module.wgsl for module in file.shader_modules)
         digests = [sha256(source.read(0, source.size)).digest() for source in sources]
         keys = [_pipeline_key(file, ordinal, export, digests) for ordinal, export in enumerate(file.exports)]
@@ -91,7 +93,7 @@ class PipelineCache:
             )
             for export, key in zip(file.exports, keys, strict=True)
         )
-        return WebGpuExecutable(kernels, tuple(sources[export.shader_module] for export in file.exports))
+        return WebGpuExecutable(device, kernels, tuple(sources[export.shader_module] for export in file.exports))
 
     def settle(self, succeeded: bool) -> None:
         """Compilation of everything so far is over. After a failure what it may concern is compiled anew when it is
