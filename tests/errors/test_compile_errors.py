@@ -386,16 +386,6 @@ def test_a_row_of_unknown_length_in_one_thread() -> None:
     assert error.unsupported
 
 
-def test_two_kinds_of_16_bits() -> None:
-    error = refused("""
-func.func @f(%x: tensor<8xf16>) -> tensor<8xf16> { %y = arith.addf %x, %x : tensor<8xf16> return %y : tensor<8xf16> }
-func.func @g(%x: tensor<8xi16>) -> tensor<8xi16> { %y = arith.addi %x, %x : tensor<8xi16> return %y : tensor<8xi16> }
-""")
-    message = "kernels for WebGPU cannot store 16-bit integers or bfloat16 in a module that has float16 as well"
-    assert message in str(error)
-    assert error.unsupported
-
-
 def test_failure_inside_the_progress_callback_is_the_callers_own() -> None:
     class Stop(Exception):
         pass

@@ -10,7 +10,7 @@ from __future__ import annotations
 from webree.codegen_wgsl.spirv import Op, SpirvModule, walk
 from webree.codegen_wgsl.types import F16, F32, Array, Pointer, Scalar, Struct, Type, Vector
 
-__all__ = ["ROUND", "TO_HALVES", "TO_WORDS", "uses_f16", "widen_halves"]
+__all__ = ["ROUND", "TO_HALVES", "TO_WORDS", "uses_f16", "widen_halves", "widen_values"]
 
 # What becomes of ops whose meaning lies in the 16 bits.
 ROUND = "f16 round"
@@ -33,22 +33,25 @@ def uses_f16(type_: Type) -> bool:
 
 def widen_halves(module: SpirvModule) -> None:
     """Rewrites all functions and variables of `module` in place."""
-    for variable in module.globals.values():
-        if variable.storage != "StorageBuffer":
-            variable.pointee = _widened(variable.pointee)
     for function in module.functions.values():
-        function.result_types = [_widened(type_) for type_ in function.result_types]
         for op in walk(function.body):
             op.name = _renamed(op)
+    widen_values(module, F16, F32)
+
+
+def widen_values(module: SpirvModule, narrow: Scalar, wide: Scalar) -> None:
+    """Gives every value of one scalar type, and variables outside storage buffers, another one."""
+    for variable in module.globals.values():
+        if variable.storage != "StorageBuffer":
+            variable.pointee = _widened(variable.pointee, narrow, wide)
+    for function in module.functions.values():
+        function.result_types = [_widened(type_, narrow, wide) for type_ in function.result_types]
+        values = [argument for block in function.body.blocks for argument in block.arguments]
         for op in walk(function.body):
-            for result in op.results:
-                result.type = _widened(result.type)
-            for region in op.regions:
-                for block in region.blocks:
-                    for argument in block.arguments:
-                        argument.type = _widened(argument.type)
-        for argument in function.body.blocks[0].arguments:
-            argument.type = _widened(argument.type)
+            values += op.results
+            values += [argument for region in op.regions for block in region.blocks for argument in block.arguments]
+        for value in values:
+            value.type = _widened(value.type, narrow, wide)
 
 
 def _renamed(op: Op) -> str:
@@ -62,15 +65,15 @@ def _renamed(op: Op) -> str:
     return TO_HALVES if to_half else TO_WORDS
 
 
-def _widened(type_: Type) -> Type:
+def _widened(type_: Type, narrow: Scalar, wide: Scalar) -> Type:
     match type_:
         case Scalar():
-            return F32 if type_ == F16 else type_
+            return wide if type_ == narrow else type_
         case Vector(element, count):
-            return Vector(F32 if element == F16 else element, count)
+            return Vector(wide if element == narrow else element, count)
         case Array(element, length):
-            return Array(_widened(element), length)
+            return Array(_widened(element, narrow, wide), length)
         case Struct(members):
-            return Struct(tuple(_widened(member) for member in members))
+            return Struct(tuple(_widened(member, narrow, wide) for member in members))
         case Pointer(pointee, storage):
-            return type_ if storage == "StorageBuffer" else Pointer(_widened(pointee), storage)
+            return type_ if storage == "StorageBuffer" else Pointer(_widened(pointee, narrow, wide), storage)

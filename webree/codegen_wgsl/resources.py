@@ -8,7 +8,8 @@ weights); WGSL allows one variable per binding and entry point. So each binding 
 - vectors where some view is a vector and nothing narrower is ever stored or loaded from a writable binding: a store
   to a component may touch the whole vector (WGSL 13.4.2, a data race between invocations), and the last, partial
   vector of a binding cannot be reached. Read-only bindings are packed constants, whose size is a multiple of 16;
-- 32-bit words for f16 on devices without it, `atomic` where single values are stored;
+- 32-bit words for i16, and for f16 on devices without it or beside other types, `atomic` where single values are
+  stored;
 - scalars otherwise; vector loads are then put together from scalars.
 
 Spec: https://www.w3.org/TR/WGSL/#resource-interface, #memory-access-operation
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 
 from webree.codegen_wgsl.names import Namer
 from webree.codegen_wgsl.spirv import Function, Global, Op, SpirvModule, Value, walk
-from webree.codegen_wgsl.types import F16, I32, Array, Scalar, Type, Vector, byte_size, scalar_of, wgsl_type
+from webree.codegen_wgsl.types import F16, I16, I32, Array, Scalar, Type, Vector, byte_size, scalar_of, wgsl_type
 from webree.errors import CompileError
 
 __all__ = ["Binding", "Resources", "Shared", "plan_resources"]
@@ -117,7 +118,7 @@ def plan_resources(
         functions: the entry point and all functions it calls.
         read_only: per binding number, whether the host declares it read-only (missing: writable).
         namer: gives the variables their names.
-        pack_halves: f16 buffers are declared as words, two values to each (see `half.py`).
+        pack_halves: f16 buffers are declared as words, two values to each (see `half.py`), as i16 buffers always are.
     """
     usage = _usage(functions)
     plan = Resources()
@@ -201,19 +202,18 @@ def _plan_binding(
     atomic = any(usage[variable.name].atomic for variable in variables)
     if written and read_only:
         raise CompileError(f"binding {number} is declared read-only by the host and written by the kernel")
-    if pack_halves and any(scalar_of(view) == F16 for view in views):
-        # Stores of single halves share words with other invocations.
-        atomic = atomic or any(usage[item.name].stores and view_element(item) == F16 for item in variables)
-        element = I32 if atomic or views != {Vector(F16, 4)} else Vector(I32, 2)
+    scalars = {scalar_of(view) for view in views}
+    if I16 in scalars or (F16 in scalars and (pack_halves or len(scalars) > 1)):
+        # Stores of single values of 16 bits share words with other invocations.
+        atomic = atomic or any(usage[item.name].stores and view_element(item) in (F16, I16) for item in variables)
+        element = I32 if atomic or not views <= {Vector(F16, 4), Vector(I16, 4)} else Vector(I32, 2)
     else:
-        element = _element(number, views, atomic=atomic, read_only=read_only)
+        element = _element(views, atomic=atomic, read_only=read_only)
     return Binding(number, namer.unique(f"binding{number}"), element, atomic, read_only)
 
 
-def _element(number: int, views: set[Scalar | Vector], *, atomic: bool, read_only: bool) -> Scalar | Vector:
+def _element(views: set[Scalar | Vector], *, atomic: bool, read_only: bool) -> Scalar | Vector:
     scalars = {scalar_of(view) for view in views}
-    if F16 in scalars and (len(scalars) > 1 or atomic):
-        raise CompileError(f"binding {number} is used as f16 and as {scalars - {F16}} in one kernel", unsupported=True)
     if atomic:
         return I32
     counts = {view.count if isinstance(view, Vector) else 1 for view in views}

@@ -15,12 +15,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from webree.codegen_wgsl.dots import find_dots
 from webree.codegen_wgsl.emitter import Emitter, ModuleState, unsupported
 from webree.codegen_wgsl.expressions import Expr
 from webree.codegen_wgsl.half import uses_f16, widen_halves
 from webree.codegen_wgsl.invocations import shares_storage, useful_size
 from webree.codegen_wgsl.resources import plan_resources
 from webree.codegen_wgsl.rules import RULES
+from webree.codegen_wgsl.shorts import widen_shorts
 from webree.codegen_wgsl.spirv import Function, Op, SpirvModule, read_spirv_modules, walk
 from webree.codegen_wgsl.structure import ControlFlow
 from webree.codegen_wgsl.types import Array, Scalar, Vector, wgsl_type
@@ -88,8 +90,10 @@ def translate_executable(
     exports: list[WgslExport] = []
     sections: list[str] = []
     for module in read_spirv_modules(module_op):
+        widen_shorts(module)
         if not state.has("shader-f16"):
             widen_halves(module)
+        find_dots(module)
         for name, workgroup_size in module.entry_points.items():
             read_only = (read_only_bindings or {}).get(name, ())
             comment = (describe or {}).get(name, "")

@@ -19,6 +19,7 @@ __all__ = [
     "BOOL",
     "F16",
     "F32",
+    "I16",
     "I32",
     "VOID",
     "Array",
@@ -69,6 +70,7 @@ class Pointer:
 
 Type = Scalar | Vector | Array | Struct | Pointer
 
+I16 = Scalar("i16")
 I32 = Scalar("i32")
 U32 = Scalar("ui32")
 F32 = Scalar("f32")
@@ -78,7 +80,7 @@ VOID = Scalar("none")
 
 # MLIR's scalar types that WGSL has, and its spelling; ui32/si32 occur where an op insists on a sign.
 WGSL_SCALARS = {"i1": "bool", "i32": "i32", "si32": "i32", "ui32": "i32", "f32": "f32", "f16": "f16"}
-_SCALAR_SIZES = {"i1": 4, "i32": 4, "si32": 4, "ui32": 4, "f32": 4, "f16": 2}
+_SCALAR_SIZES = {"i1": 4, "i32": 4, "si32": 4, "ui32": 4, "f32": 4, "f16": 2, "i16": 2}
 
 _TOKEN = re.compile(r"\s*(!spirv\.\w+|\d+|\w+|->|[<>()\[\],=*])")
 

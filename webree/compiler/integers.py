@@ -8,6 +8,8 @@ Enters: the module at `executable-sources`. Leaves: the same kernels, in which
 - 32-bit unsigned divisions are made of signed ones where the kernel cannot be vectorised: the lowering has none for
   vectors of one element; remainders come from the quotient, for its own form fails for the smallest number;
 - narrow integers without a sign that become indices are widened so that they stay without one;
+- 8-bit integers become 16-bit ones by way of 32 bits: beside f16 the lowering has 16 bits, and takes for 8 what it
+  keeps in a word;
 - powers are products, by squaring.
 Dividing by zero gives some number, as in WGSL. Kernels without these operations are not touched.
 """
@@ -78,9 +80,31 @@ def _narrow_rule(op: Any) -> Callable[[Any], list[Any]] | None:
         return _narrow_count
     if op.name in _SIGNED | _UNSIGNED | {"arith.cmpi", "arith.sitofp", "arith.uitofp"}:
         return _widen
+    if op.name in ("arith.extsi", "arith.extui") and _is_shorter(op):
+        return _extend_in_words
     if op.name == "arith.index_castui" or (op.name == "arith.extui" and _makes_indices(op)):
         return _unsigned_index
     return None
+
+
+def _is_shorter(op: Any) -> bool:
+    from iree.compiler import ir
+
+    kind = op.results[0].type
+    return isinstance(kind, ir.IntegerType) and kind.width < _WORD
+
+
+def _extend_in_words(op: Any) -> list[Any]:
+    """So that it is not folded to one extension again."""
+    from iree.compiler.dialects import arith
+
+    width = op.operands[0].type.width
+    if op.name == "arith.extui":
+        word = arith.andi(_extended(op.operands[0], True), _constant(_WORD, (1 << width) - 1))
+    else:
+        distance = _constant(_WORD, _WORD - width)
+        word = arith.shrsi(arith.shli(_extended(op.operands[0], False), distance), distance)
+    return [arith.trunci(op.results[0].type, word)]
 
 
 def _makes_indices(op: Any) -> bool:

@@ -62,14 +62,15 @@ class Profile:
         """MLIR text of the executable target.
 
         `half` keeps f16 in kernels for modules that have it: without, the passes lay f16 buffers out as f32. Where
-        the profile has no f16, the translator computes it as f32. The passes cannot store i16 and bf16 beside it.
+        the profile has no f16, the translator computes it as f32. All types of 16 bits are laid out in one way, so
+        that i16 comes along (bf16 is stored as i16); the translator computes it as i32.
         """
         limits = self.limits
         sizes = ", ".join(str(size) for size in limits.max_compute_workgroup_size)
         counts = ", ".join([str(limits.max_compute_workgroups_per_dimension)] * 3)
         compute, storage = "fp32|int32", "b32"
         if half:
-            compute, storage = "fp32|fp16|int32", "b32|b16"
+            compute, storage = "fp32|fp16|int16|int32", "b32|b16"
         gpu = (
             f'#iree_gpu.target<arch = "{DEVICE_ID}", features = "spirv:v1.3,cap:Shader", wgp = <compute = {compute}, '
             f"storage = {storage}, subgroup = none, subgroup_size_choices = [{self.subgroup_size}], "

@@ -192,7 +192,7 @@ def _load_binding(emitter: Emitter, op: Op, place: Place, binding: Binding) -> E
     lane = place.indices[1] if len(place.indices) > 1 else None
     if is_packed(binding, view):
         if lane is not None:
-            raise unsupported(op, "loading one component of a vector of f16 without the feature `shader-f16`")
+            raise unsupported(op, "loading one component of a vector of 16-bit values that lie two to a word")
         return load_halves(emitter, op, binding, view, index)
     if lane is not None:
         return _load_lane(emitter, binding, view, index, lane)
