@@ -212,6 +212,13 @@ func.func @atan2() {
   return
 }
 
+func.func @erfc() {
+  %x = util.unfoldable_constant dense<[-3.5, -1.25, -0.5, -0.01, 0.0, 0.01, 0.5, 1.25, 3.5, 9.0, 11.0]> : tensor<11xf32>
+  %y = math.erfc %x : tensor<11xf32>
+  check.expect_almost_eq_const(%y, dense<[1.99999926, 1.92290013, 1.52049988, 1.01128342, 1.0, 0.988716584, 0.479500122, 0.0770998717, 7.43098372e-07, 4.13703175e-37, 1.44086614e-54]> : tensor<11xf32>, atol 2.5e-07) : tensor<11xf32>
+  return
+}
+
 func.func @bits_of_integers() {
   %x = util.unfoldable_constant dense<[0, 1, 2, 255, -1, 1073741824, -2147483648, 12345]> : tensor<8xi32>
   %c = math.ctpop %x : tensor<8xi32>

@@ -81,3 +81,28 @@ func.func @state_is_kept() {
   check.expect_eq_const(%end, dense<[2, 4]> : tensor<2xi32>) : tensor<2xi32>
   return
 }
+
+// What a loop stores is loaded behind it, and what is stored before it is loaded in it.
+util.global private mutable @total = dense<0> : tensor<2xi32>
+func.func @state_of_a_loop() {
+  %n = util.unfoldable_constant dense<3> : tensor<i32>
+  %x = util.unfoldable_constant dense<[1, 2]> : tensor<2xi32>
+  %y = arith.addi %x, %x : tensor<2xi32>
+  util.global.store %y, @total : tensor<2xi32>
+  %zero = stablehlo.constant dense<0> : tensor<i32>
+  %one = stablehlo.constant dense<1> : tensor<i32>
+  %count = stablehlo.while(%i = %zero) : tensor<i32>
+   cond {
+    %go = stablehlo.compare LT, %i, %n : (tensor<i32>, tensor<i32>) -> tensor<i1>
+    stablehlo.return %go : tensor<i1>
+   } do {
+    %old = util.global.load @total : tensor<2xi32>
+    %new = stablehlo.add %old, %old : tensor<2xi32>
+    util.global.store %new, @total : tensor<2xi32>
+    %next = stablehlo.add %i, %one : tensor<i32>
+    stablehlo.return %next : tensor<i32>
+  }
+  %end = util.global.load @total : tensor<2xi32>
+  check.expect_eq_const(%end, dense<[16, 32]> : tensor<2xi32>) : tensor<2xi32>
+  return
+}

@@ -26,6 +26,10 @@ def _erf(a: Array) -> Array:
     return np.array([math.erf(float(number)) for number in a], np.longdouble)
 
 
+def _erfc(a: Array) -> Array:
+    return np.array([math.erfc(float(number)) for number in a], np.longdouble)
+
+
 def _away(a: Array) -> Array:
     """Halves away from zero."""
     whole = np.trunc(a)
@@ -108,6 +112,7 @@ _FUNCTIONS: dict[str, _Function] = {
     "math.acosh": _Function(np.arccosh, ((1.5, 100),), 64),
     "math.atanh": _Function(np.arctanh, ((0.05, 0.9),), 64, absolute=_UNIT),
     "math.erf": _Function(_erf, ((-3, 3),), 32, absolute=_UNIT),
+    "math.erfc": _Function(_erfc, ((-3, 3),), 64, absolute=_UNIT),
     "math.powf": _Function(np.power, ((0.1, 8), (-4, 4)), 64),
     "math.fma": _Function(lambda a, b, c: a * b + c, ((1, 9), (1, 9), (1, 9)), 1, edges=False),
 }

@@ -30,6 +30,7 @@ from webree.compiler.classes import write_out_classes
 from webree.compiler.constants import outline_constants
 from webree.compiler.cpu_target import VMVX_PROFILES, WASM_FORMAT
 from webree.compiler.demotion import demote, demote_f64
+from webree.compiler.erfc import write_out_erfc
 from webree.compiler.executables import (
     Kernels,
     dispatch_statistics,
@@ -38,6 +39,7 @@ from webree.compiler.executables import (
     translate_executables,
     variants,
 )
+from webree.compiler.extents import compare_extents
 from webree.compiler.frontends import ImportedModel
 from webree.compiler.half_functions import widen_half_functions
 from webree.compiler.host import insert_libraries, name_device
@@ -60,8 +62,8 @@ from webree.compiler.signatures import (
     unsigned_types,
 )
 from webree.compiler.slices import drop_idle_strides, pick_from_whole
-from webree.compiler.stablehlo import repair_stablehlo
-from webree.compiler.state import separate_state
+from webree.compiler.stablehlo import explain_custom_call, repair_stablehlo
+from webree.compiler.state import keep_order, separate_state
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
 from webree.compiler.weights_codes import widen_nibbles
@@ -183,7 +185,8 @@ class Pipeline:
         try:
             module = self._phase(imported.module, None, "input")
         except CompileError as error:
-            raise (imported.explain(error) if imported.explain is not None else error) from error
+            explain = imported.explain or explain_custom_call
+            raise explain(error) from error
         prepare_checks(module)
         prepare_linalg_ext(module, keep_results=self.plan.webgpu is not None)
         for name in self.demotions:
@@ -195,9 +198,11 @@ class Pipeline:
             check_fenced_results(module)
         if self.plan.is_inline:
             check_parameters(module, self.plan.execution_model)
+        keep_order(module)
         separate_state(module)
         self._set_target(module)
         set_names(module, imported.signatures)
+        compare_extents(module)
         return module
 
     def _finish(self, module: Any, phase: str) -> None:
@@ -271,6 +276,7 @@ class Pipeline:
         write_out_powers([module])
         write_out_integer_powers([module])
         widen_half_functions([module])
+        write_out_erfc([module])
         if self.plan.webgpu is None:
             write_out_classes([module])
         else:

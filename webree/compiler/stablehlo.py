@@ -25,8 +25,9 @@ from webree.compiler.stablehlo_build import broadcast, compare, constant, create
 from webree.compiler.stablehlo_fft import write_out_fft
 from webree.compiler.stablehlo_scatter import scatter_elements
 from webree.compiler.walking import walk
+from webree.errors import CompileError
 
-__all__ = ["repair_stablehlo"]
+__all__ = ["explain_custom_call", "repair_stablehlo"]
 
 _WINDOW_POSITIONS = 128
 """Larger windows are left to the conversion: the program would grow with them."""
@@ -63,6 +64,20 @@ def repair_stablehlo(module: Any) -> int:
         with op.context, op.location, ir.InsertionPoint(op):
             count += _REPAIRS[op.name](op)
     return count + leave_out_outside(module)
+
+
+def explain_custom_call(error: CompileError) -> CompileError:
+    """The error of the input conversion; of a call of a library's function (LAPACK's, XLA's), one that names it."""
+    name = re.search(r'call_target_name = "([^"]*)"', str(error))
+    if error.op != "stablehlo.custom_call" or name is None:
+        return error
+    return CompileError(
+        f"{f'{error.location}: ' if error.location else ''}the model calls the function {name[1]} of a library outside "
+        "of the model (stablehlo.custom_call), which no target of webree has; write it with operations of StableHLO",
+        op=error.op,
+        location=error.location,
+        unsupported=True,
+    )
 
 
 def _clamp_gather(op: Any) -> bool:

@@ -1,20 +1,62 @@
-"""Mutable globals keep memory of their own.
+"""Mutable globals keep memory of their own, and the order in which they are loaded and stored.
 
-Enters: the module after `input`. Leaves: the same module, where no two mutable tensors begin with a value that the
-compiler can see to be the same. It would make one buffer of equal initial values, all globals that begin with it would
-start with that buffer, and a program that then updates them in place (a KV cache, an optimiser's moments) would write
-through one into all others.
+Enters: the module after `input`. Leaves: the same module, in which
+
+- no two mutable tensors begin with a value that the compiler can see to be the same. It would make one buffer of equal
+  initial values, all globals that begin with it would start with that buffer, and a program that then updates them in
+  place (a KV cache, an optimiser's moments) would write through one into all others;
+- a call of a function that does nothing stands before and behind every loop and condition that has to do with them.
+  The compiler moves loads up and stores down in a block without looking into the regions of what they pass; it moves
+  nothing across calls.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from webree.compiler.walking import walk
 from webree.dtypes import by_mlir
 
-__all__ = ["separate_state"]
+__all__ = ["keep_order", "separate_state"]
 
 _VALUE = "initial_value"
+_FUNCTIONS = ("util.func", "util.initializer")
+_TOUCHING = ("util.global.load", "util.global.store", "util.global.load.indirect", "util.global.store.indirect")
+_NOTHING = "webree.nothing"
+_DOES_NOTHING = f"""
+util.func private @{_NOTHING}() attributes {{inlining_policy = #util.inline.never}} {{
+  %zero = arith.constant 0 : i32
+  %hidden = util.optimization_barrier %zero : i32
+  util.return
+}}"""
+"""Calls of a function without a barrier would be taken out."""
+
+
+def keep_order(module: Any) -> int:
+    """Put calls around loops and conditions that may load or store mutable globals; returns around how many."""
+    from iree.compiler import ir
+
+    body = module.regions[0].blocks[0]
+    if not any(op.operation.name == "util.global" and "is_mutable" in op.operation.attributes for op in body):
+        return 0
+    found = [
+        op.operation
+        for function in body
+        if function.operation.name in _FUNCTIONS
+        for block in function.operation.regions[0].blocks
+        for op in block.operations
+        if any(inner.name in _TOUCHING or inner.name == "util.call" for inner in walk(op.operation))
+    ]
+    if not found:
+        return 0
+    with module.context, module.location:
+        body.append(ir.Operation.parse(_DOES_NOTHING))
+        for op in found:
+            for point in (ir.InsertionPoint(op), ir.InsertionPoint.after(op)):
+                with op.location, point:
+                    callee = ir.FlatSymbolRefAttr.get(_NOTHING)
+                    ir.Operation.create("util.call", attributes={"callee": callee})
+    return len(found)
 
 
 def separate_state(module: Any) -> int:
