@@ -23,7 +23,7 @@ from typing import Any
 from webree.codegen_cpu import schedules as cpu_schedules
 from webree.codegen_cpu.conversions import write_out_conversions
 from webree.codegen_wgsl import schedules
-from webree.compiler.accumulators import accumulate_in_single
+from webree.compiler.accumulators import Accumulator, set_accumulators
 from webree.compiler.bindings import limit_operands
 from webree.compiler.check_dialect import prepare_checks
 from webree.compiler.classes import write_out_classes
@@ -42,6 +42,7 @@ from webree.compiler.executables import (
 from webree.compiler.extents import compare_extents
 from webree.compiler.frontends import ImportedModel
 from webree.compiler.half_functions import widen_half_functions
+from webree.compiler.half_sums import separate_sums
 from webree.compiler.host import insert_libraries, name_device
 from webree.compiler.in_place import protect_read_values
 from webree.compiler.inline import check_parameters, keep_constants
@@ -58,6 +59,7 @@ from webree.compiler.signatures import (
     UnsignedTypes,
     check_fenced_results,
     declare_unsigned,
+    set_accumulator,
     set_names,
     unsigned_types,
 )
@@ -66,6 +68,7 @@ from webree.compiler.stablehlo import explain_custom_call, repair_stablehlo
 from webree.compiler.state import keep_order, separate_state
 from webree.compiler.statistics import DispatchStatistics
 from webree.compiler.target import EXECUTABLE_FORMAT
+from webree.compiler.unread_rows import cut_unread_rows
 from webree.compiler.weights_codes import widen_nibbles
 from webree.compiler.weights_quantized import keep_quantized
 from webree.compiler.written_ranges import bind_parts
@@ -87,9 +90,6 @@ _WHAT = {
     "hal": "lowering of the host program",
     "vm": "lowering of the host program",
 }
-
-# What the passes say where they lay f16 and other types of 16 bits out in one way.
-_MIXED_HALVES = re.compile(r"failed to legalize operation 'memref\.[^\n]*xb?[if]16, #spirv\.storage_class")
 
 _ELIDED_ELEMENTS = 64
 _ELIDED_BYTES = 256
@@ -128,6 +128,7 @@ class Pipeline:
         dump_wasm: folder for the `.wasm` libraries, or None.
         parameters: the file that gets the weights, or None to keep them in the module.
         demotions: number types to be narrowed, of `webree.compiler.demotion.DEMOTIONS`.
+        accumulate: what sums of f16 are accumulated in.
         kernels: the executables for WebGPU, once they are translated.
         seconds: time of each finished step.
         warnings: what the caller should know about the result.
@@ -141,11 +142,13 @@ class Pipeline:
     dump_wasm: Path | None = None
     parameters: ParameterFile | None = None
     demotions: tuple[str, ...] = ()
+    accumulate: Accumulator = "f32"
     kernels: tuple[Kernels, ...] = field(default=(), init=False)
     seconds: dict[str, float] = field(default_factory=dict, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
     _unsigned: dict[str, UnsignedTypes] = field(default_factory=dict, init=False)
     _statistics: dict[str, DispatchStatistics] = field(default_factory=dict, init=False)
+    _half_sums: frozenset[str] = field(default=frozenset(), init=False)
     _step: str | None = field(default=None, init=False)
     _began: float = field(default=0.0, init=False)
 
@@ -189,11 +192,12 @@ class Pipeline:
             raise explain(error) from error
         prepare_checks(module)
         prepare_linalg_ext(module, keep_results=self.plan.webgpu is not None)
+        cut_unread_rows(module)
         for name in self.demotions:
             self.warnings += demote(self.session, module, name, self._unsigned)
         if self.plan.webgpu is not None:
             self.warnings += demote_f64(self.session, module)
-            accumulate_in_single(module)
+        set_accumulators(module, self.accumulate)
         if self.plan.execution_model == "async-external":
             check_fenced_results(module)
         if self.plan.is_inline:
@@ -202,6 +206,8 @@ class Pipeline:
         separate_state(module)
         self._set_target(module)
         set_names(module, imported.signatures)
+        if self.accumulate != "f32":
+            set_accumulator(module, self.accumulate)
         compare_extents(module)
         return module
 
@@ -243,7 +249,9 @@ class Pipeline:
             same_target(module, self.plan.vmvx)
         if self.plan.webgpu is not None:
             self.step("wgsl")
-            self.kernels = translate_executables(module, self.plan.webgpu, self._statistics)
+            self.kernels = translate_executables(
+                module, self.plan.webgpu, self._statistics, self._half_sums
+            )
             self._dump_wgsl()
         if len(self.plan.targets) > 1:
             merge_executables(module)
@@ -290,6 +298,8 @@ class Pipeline:
             pick_from_whole(kernels)
             drop_idle_strides(kernels)
             write_out_integers(kernels)
+            if self.accumulate == "f16" and "shader-f16" not in self.plan.webgpu.features:
+                self._half_sums = separate_sums(kernels)
             for kernel in kernels:
                 schedules.annotate(kernel, self.plan.webgpu)
 
@@ -301,18 +311,7 @@ class Pipeline:
             model = "async-internal" if end.startswith("executable-") else "inline-dynamic"
             self.session.set_flags([f"--iree-execution-model={model}"])
             start = "stream" if end == "hal" else start
-        try:
-            module = self.session.run(module, start=start, end=end, what=_WHAT[end])
-        except CompileError as error:
-            if self.plan.webgpu is None or _MIXED_HALVES.search(str(error)) is None:
-                raise
-            raise CompileError(
-                "kernels for WebGPU cannot store 16-bit integers or bfloat16 in a module that has float16 as well; "
-                f"compile them as two modules, or one of them in 32 bits ({error})",
-                op=error.op,
-                location=error.location,
-                unsupported=True,
-            ) from error
+        module = self.session.run(module, start=start, end=end, what=_WHAT[end])
         self._dump(module, end)
         return module
 
