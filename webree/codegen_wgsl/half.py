@@ -2,12 +2,13 @@
 
 Enters: a `SpirvModule` whose values and buffers may be f16. Leaves: the same module, in which every value is f32 and
 only storage buffers still are arrays of f16; the rules for loads and stores (`rules/half.py`) convert there. Results
-of single operations keep f32's precision; conversions to f16 round, as stores do.
+of single operations keep f32's precision; conversions to f16 round, as stores do, and the additions of kernels that add
+up in f16 by choice. (A product of two f16 is exact in f32, so that adding it rounds as one operation of f16 would.)
 """
 
 from __future__ import annotations
 
-from webree.codegen_wgsl.spirv import Op, SpirvModule, walk
+from webree.codegen_wgsl.spirv import Op, SpirvModule, Value, walk
 from webree.codegen_wgsl.types import F16, F32, Array, Pointer, Scalar, Struct, Type, Vector
 
 __all__ = ["ROUND", "TO_HALVES", "TO_WORDS", "uses_f16", "widen_halves", "widen_values"]
@@ -16,6 +17,8 @@ __all__ = ["ROUND", "TO_HALVES", "TO_WORDS", "uses_f16", "widen_halves", "widen_
 ROUND = "f16 round"
 TO_HALVES = "f16 from bits"
 TO_WORDS = "f16 to bits"
+
+_ADDITIONS = ("spirv.FAdd", "spirv.GL.Fma")
 
 
 def uses_f16(type_: Type) -> bool:
@@ -31,12 +34,27 @@ def uses_f16(type_: Type) -> bool:
             return storage != "StorageBuffer" and uses_f16(pointee)
 
 
-def widen_halves(module: SpirvModule) -> None:
-    """Rewrites all functions and variables of `module` in place."""
+def widen_halves(module: SpirvModule, *, round_sums: bool = False) -> None:
+    """Rewrites all functions and variables of `module` in place. `round_sums`: additions in f16 round, as with f16."""
     for function in module.functions.values():
-        for op in walk(function.body):
+        for op in list(walk(function.body)):
             op.name = _renamed(op)
+            if round_sums and op.name in _ADDITIONS and uses_f16(op.result.type):
+                _round_result(op)
     widen_values(module, F16, F32)
+
+
+def _round_result(op: Op) -> None:
+    """Puts a rounding between an operation and all that reads it."""
+    rounded = Value(op.result.type, uses=op.result.uses)
+    rounded.op = Op(ROUND, op.block, [op.result], [rounded], {}, [], [], op._source)
+    op.result.uses = [rounded.op]
+    op.block.ops.insert(op.block.ops.index(op) + 1, rounded.op)
+    for user in rounded.uses:
+        user.operands = [rounded if operand is op.result else operand for operand in user.operands]
+        user.successors = [
+            (block, [rounded if value is op.result else value for value in values]) for block, values in user.successors
+        ]
 
 
 def widen_values(module: SpirvModule, narrow: Scalar, wide: Scalar) -> None:

@@ -72,6 +72,7 @@ def translate_executable(
     read_only_bindings: Mapping[str, Sequence[bool]] | None = None,
     describe: Mapping[str, str] | None = None,
     features: Collection[str] | None = None,
+    round_sums: bool = False,
 ) -> WgslShader:
     """Translates every entry point of one executable.
 
@@ -82,6 +83,7 @@ def translate_executable(
         features: WebGPU features that the profile has; None allows all, and `WgslExport.requires` tells which.
             Without `shader-f16`, f16 is computed as f32 and stored as f16; without `subgroups`, subgroup
             operations are errors.
+        round_sums: where f16 is computed as f32, round additions of f16 to f16.
 
     Raises:
         CompileError: an op, type or feature that cannot be expressed; it names the op and its location.
@@ -92,7 +94,7 @@ def translate_executable(
     for module in read_spirv_modules(module_op):
         widen_shorts(module)
         if not state.has("shader-f16"):
-            widen_halves(module)
+            widen_halves(module, round_sums=round_sums)
         find_dots(module)
         for name, workgroup_size in module.entry_points.items():
             read_only = (read_only_bindings or {}).get(name, ())

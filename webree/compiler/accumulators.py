@@ -1,40 +1,98 @@
-"""Sums of halves, accumulated in 32 bits.
+"""What sums of halves are accumulated in: 32 bits, or by choice 16.
 
-Enters: the module after `input`. Leaves: the same module, in which every linalg reduction with an f16 result has an
-f32 one, rounded to f16 once at the end. A sum kept in 16 bits loses a digit each time its terms double.
+Enters: the module after `input` and the narrower types. Leaves: the same module. By default every linalg reduction with
+an f16 result becomes an f32 one, rounded to f16 once at the end: a sum kept in 16 bits loses a digit each time its
+terms double. By choice reductions of f16 with an f16 result stay as they are, and those for which the front end wrote
+an f32 accumulator that is rounded to f16 at once get an f16 one. A result that the model wants in f32 stays f32.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from webree.compiler.walking import walk
+from webree.errors import UsageError
 
-__all__ = ["accumulate_in_single"]
+__all__ = ["Accumulator", "check_accumulator", "is_sum_of_halves", "set_accumulators"]
+
+Accumulator = Literal["f32", "f16"]
+"""The type that sums of halves are accumulated in."""
+_NAMES: tuple[Accumulator, ...] = ("f32", "f16")
 
 # Named operations whose body adds up products or elements; the compiler writes the casts of mixed types itself.
 _SUMS = ("matmul", "matvec", "vecmat", "mmt4d", "dot", "conv_", "pooling_", "contract")
 
 
-def accumulate_in_single(module: Any) -> int:
-    """Change the module in place; returns how many reductions there were."""
+def check_accumulator(name: str) -> Accumulator:
+    """The type by its name. Raises `UsageError` for one that there is not."""
+    for known in _NAMES:
+        if name == known:
+            return known
+    raise UsageError(f"sums of f16 cannot be accumulated in {name!r}; there are {', '.join(_NAMES)}")
+
+
+def set_accumulators(module: Any, element: Accumulator) -> int:
+    """Change the module in place; returns how many reductions there were.
+
+    Raises `UsageError` if f16 is asked for and nothing is summed up in f16."""
     from iree.compiler import ir
 
-    found = [op for op in walk(module) if _sums_halves(op)]
+    sums = [op for op in walk(module) if is_sum_of_halves(op)]
+    found = sums if element == "f32" else [op for op in walk(module) if _is_rounded_sum(op)]
     for op in found:
         with op.context, op.location, ir.InsertionPoint(op):
-            _replace(op)
+            _replace(op, ir.F32Type.get() if element == "f32" else ir.F16Type.get())
         op.erase()
+    if element == "f16" and not sums and not found:
+        raise UsageError(
+            "accumulating in f16 has no meaning for this model, which has no sum or product of f16 with an f16 result; "
+            "leave the option out, or compute in f16 (demote f32-to-f16)"
+        )
     return len(found)
 
 
-def _sums_halves(op: Any) -> bool:
+def is_sum_of_halves(op: Any) -> bool:
+    """True for a linalg reduction that adds up in f16."""
+    return _is_reduction(op, "f16")
+
+
+def _is_rounded_sum(op: Any) -> bool:
+    """Whether an operation adds up f16 in f32, and all that is made of it is f16."""
+    if not _is_reduction(op, "f32"):
+        return False
+    block = op.regions[0].blocks[0]
+    inside = [*block.arguments, *(result for inner in block for result in inner.operation.results)]
+    return (
+        all(_element(value) == "f16" for value in list(op.operands)[:-1])
+        and all(operand in inside for inner in block for operand in inner.operation.operands)
+        and all(_rounds(use.owner, use.operand_number) for use in op.results[0].uses)
+    )
+
+
+def _rounds(op: Any, number: int) -> bool:
+    """Whether an operation does nothing with an operand but round it to f16."""
+    owner = op.operation
+    if owner.name == "linalg.generic":
+        uses = [(use.owner.operation.name, use.owner) for use in owner.regions[0].blocks[0].arguments[number].uses]
+        return all(name == "arith.truncf" and _element(last.results[0]) == "f16" for name, last in uses)
+    return bool(owner.name == "arith.truncf" and _element(owner.results[0]) == "f16")
+
+
+def _element(value: Any) -> str:
+    from iree.compiler import ir
+
+    kind = value.type
+    return str(kind.element_type if isinstance(kind, ir.ShapedType) else kind)
+
+
+def _is_reduction(op: Any, element: str) -> bool:
+    """Whether an operation is a sum with results of that type."""
     from iree.compiler import ir
 
     if not op.name.startswith("linalg.") or len(op.results) != 1:
         return False
     kind = op.results[0].type
-    if not isinstance(kind, ir.RankedTensorType) or str(kind.element_type) != "f16":
+    if not isinstance(kind, ir.RankedTensorType) or str(kind.element_type) != element:
         return False
     if op.name == "linalg.generic":
         return "reduction" in str(op.attributes["iterator_types"]) and _is_sum(op.regions[0].blocks[0])
@@ -58,56 +116,61 @@ def _is_sum(block: Any) -> bool:
     )
 
 
-def _replace(op: Any) -> None:
+def _replace(op: Any, element: Any) -> None:
+    from iree.compiler import ir
+
+    old = op.results[0].type
+    new_type = ir.RankedTensorType.get(old.shape, element, old.encoding)
+    *inputs, start = op.operands
+    attributes = {name: op.attributes[name] for name in op.attributes}
+    new = ir.Operation.create(op.name, [new_type], [*inputs, _start(start, new_type)], attributes=attributes, regions=1)
+    _copy_body(op.regions[0].blocks[0], new, element)
+    op.results[0].replace_all_uses_with(_converted(new.results[0], old))
+
+
+def _converted(value: Any, wanted: Any) -> Any:
+    """A number or tensor of floats as one of another width, or as it is."""
     from iree.compiler import ir
     from iree.compiler.dialects import arith
 
-    half = op.results[0].type
-    single = ir.RankedTensorType.get(half.shape, ir.F32Type.get(), half.encoding)
-    *inputs, start = op.operands
-    attributes = {name: op.attributes[name] for name in op.attributes}
-    new = ir.Operation.create(op.name, [single], [*inputs, _in_single(start, single)], attributes=attributes, regions=1)
-    _copy_body(op.regions[0].blocks[0], new)
-    op.results[0].replace_all_uses_with(arith.truncf(half, new.results[0]))
+    if value.type == wanted:
+        return value
+    old, new = (kind.element_type if isinstance(kind, ir.ShapedType) else kind for kind in (value.type, wanted))
+    return (arith.extf if old.width < new.width else arith.truncf)(wanted, value)
 
 
-def _in_single(start: Any, single: Any) -> Any:
+def _start(start: Any, wanted: Any) -> Any:
     """The initial value; a fill is filled anew, so that it stays one."""
-    from iree.compiler import ir
-    from iree.compiler.dialects import arith, linalg, tensor
+    from iree.compiler.dialects import linalg, tensor
 
     fill = start.owner
     if getattr(fill, "name", "") != "linalg.fill":
-        return arith.extf(single, start)
-    value = fill.operands[0]
+        return _converted(start, wanted)
     empty = fill.operands[1].owner
     if getattr(empty, "name", "") != "tensor.empty":
-        return arith.extf(single, start)
+        return _converted(start, wanted)
     sizes = iter(empty.operands)
-    shape = [next(sizes) if single.is_dynamic_dim(dim) else single.get_dim_size(dim) for dim in range(single.rank)]
-    wide = value if str(value.type) == "f32" else arith.extf(ir.F32Type.get(), value)
-    return linalg.fill(wide, outs=[tensor.empty(shape, ir.F32Type.get())])
+    shape = [next(sizes) if wanted.is_dynamic_dim(dim) else wanted.get_dim_size(dim) for dim in range(wanted.rank)]
+    value = _converted(fill.operands[0], wanted.element_type)
+    return linalg.fill(value, outs=[tensor.empty(shape, wanted.element_type)])
 
 
-def _copy_body(old: Any, op: Any) -> None:
-    """The body with everything in 32 bits: elements are widened as they are read."""
+def _copy_body(old: Any, op: Any, element: Any) -> None:
+    """The body with everything in one type: elements are widened as they are read."""
     from iree.compiler import ir
-    from iree.compiler.dialects import arith
 
-    single = ir.F32Type.get()
     kinds = [argument.type for argument in old.arguments]
-    block = op.regions[0].blocks.append(*kinds[:-1], single)
+    block = op.regions[0].blocks.append(*kinds[:-1], element)
     values: dict[Any, Any] = {}
     with ir.InsertionPoint(block):
         for before, after in zip(old.arguments, block.arguments, strict=True):
-            values[before] = arith.extf(single, after) if str(after.type) == "f16" else after
+            values[before] = _converted(after, element)
         for inner in old:
             item = inner.operation
-            operands = [values.get(operand, operand) for operand in item.operands]
-            operands = [arith.extf(single, value) if str(value.type) == "f16" else value for value in operands]
+            operands = [_converted(values.get(operand, operand), element) for operand in item.operands]
             if item.name in ("arith.extf", "arith.truncf"):
                 values[item.results[0]] = operands[0]
             elif item.name == "linalg.yield":
                 ir.Operation.create("linalg.yield", operands=operands)
             else:
-                values[item.results[0]] = ir.Operation.create(item.name, [single], operands).results[0]
+                values[item.results[0]] = ir.Operation.create(item.name, [element], operands).results[0]

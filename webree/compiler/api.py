@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from webree.compiler.accumulators import check_accumulator
 from webree.compiler.demotion import CompileWarning, check_demotions
 from webree.compiler.frontends import import_model, open_source
 from webree.compiler.frontends.traced import Examples
@@ -37,6 +38,7 @@ def compile(
     profile: str | None = None,
     dims: Mapping[str, int] | None = None,
     demote: Sequence[str] = (),
+    accumulate: str = "f32",
     parameters: str | os.PathLike[str] | None = None,
     entry_name: str = "main",
     compile_to: str | None = None,
@@ -67,7 +69,10 @@ def compile(
         dims: sizes for symbolic dimensions of an ONNX model, by name; the others stay dynamic.
         demote: number types to compute in narrower ones, weights included: any of `f32-to-f16`, `i64-to-i32`,
             `f64-to-f32`. Functions keep their types but for f64, and convert: larger numbers become infinite, or lose
-            their upper bits. Sums of halves are accumulated in f32.
+            their upper bits.
+        accumulate: `f32`, or `f16` for products, convolutions and sums of f16 whose result is f16: each step is
+            rounded to f16, natively with `webgpu-f16` and emulated otherwise. Faster on some devices; a sum of n terms
+            is then off by up to about `n * 2**-11` times the sum of their sizes.
         parameters: a file ending in `.safetensors` or `.irpa` that gets the weights of 256 bytes and more, instead of
             the module; load with `parameters={"model": FILE}`. It is written whole, once all else has succeeded.
         entry_name: name of the model's function, where the source gives it none. MLIR functions keep their names.
@@ -88,7 +93,7 @@ def compile(
         CompileError: the model is missing, damaged, invalid, or uses what cannot be compiled; with the operation and
             its place.
         UsageError: an unknown target, execution model, profile, format, phase, dimension or flag, or some that do not
-            go together.
+            go together; f16 accumulation of a model without sums of f16.
     """
     plan = make_plan(target, profile, execution_model)
     if compile_to is not None:
@@ -115,6 +120,7 @@ def compile(
             dump_wasm=None if dump_wasm is None else Path(dump_wasm),
             parameters=weights,
             demotions=check_demotions(demote),
+            accumulate=check_accumulator(accumulate),
         )
         pipeline.step("import")
         imported = import_model(session, model, input_format, dims=dims or {}, entry_name=entry_name)

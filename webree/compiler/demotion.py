@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from webree.compiler.accumulators import accumulate_in_single
 from webree.compiler.session import Session
 from webree.compiler.signatures import UnsignedTypes
 from webree.errors import UsageError
@@ -60,8 +59,6 @@ def demote(session: Session, module: Any, name: str, unsigned: Mapping[str, Unsi
     changed = _run_hidden(session, module, name)
     if name == "f64-to-f32":
         return _changed(changed, "64-bit floats")
-    if name == "f32-to-f16":
-        accumulate_in_single(module)
     for function, (old, new) in changed.items():
         if old != new:
             _wrap(module, function, old, unsigned.get(function))

@@ -8,7 +8,7 @@ placeholder. Every kernel is checked against the profile, so that what compiles 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +73,14 @@ def dispatch_statistics(module: Any) -> dict[str, DispatchStatistics]:
 
 
 def translate_executables(
-    module: Any, profile: Profile, statistics: Mapping[str, DispatchStatistics]
+    module: Any, profile: Profile, statistics: Mapping[str, DispatchStatistics], half_sums: Collection[str] = ()
 ) -> tuple[Kernels, ...]:
-    """All executables of a module at `executable-targets`, in its order. Raises `CompileError`."""
+    """All executables of a module at `executable-targets`, in its order. Raises `CompileError`.
+
+    `half_sums`: exports whose sums are rounded to f16 at every step, where the profile has no f16."""
     return tuple(
-        _translate(symbol, variant, profile, statistics) for symbol, variant in variants(module, EXECUTABLE_FORMAT)
+        _translate(symbol, variant, profile, statistics, half_sums)
+        for symbol, variant in variants(module, EXECUTABLE_FORMAT)
     )
 
 
@@ -119,7 +122,13 @@ def insert_binaries(module: Any, kernels: tuple[Kernels, ...]) -> None:
                     binary.attributes["mime_type"] = ir.StringAttr.get("application/x-flatbuffers")
 
 
-def _translate(symbol: str, variant: Any, profile: Profile, statistics: Mapping[str, DispatchStatistics]) -> Kernels:
+def _translate(
+    symbol: str,
+    variant: Any,
+    profile: Profile,
+    statistics: Mapping[str, DispatchStatistics],
+    half_sums: Collection[str],
+) -> Kernels:
     from webree.codegen_wgsl.translate import translate_executable
 
     layouts = {
@@ -136,6 +145,7 @@ def _translate(symbol: str, variant: Any, profile: Profile, statistics: Mapping[
         },
         describe={name: item.description for name, item in described.items()},
         features=profile.features,
+        round_sums=not layouts.keys().isdisjoint(half_sums),
     )
     by_name = {export.name: export for export in shader.exports}
     for name, layout in layouts.items():

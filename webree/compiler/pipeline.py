@@ -67,6 +67,7 @@ from webree.compiler.slices import drop_idle_strides, pick_from_whole
 from webree.compiler.stablehlo import explain_custom_call, repair_stablehlo
 from webree.compiler.state import keep_order, separate_state
 from webree.compiler.statistics import DispatchStatistics
+from webree.compiler.subbytes import unpack_subbytes
 from webree.compiler.target import EXECUTABLE_FORMAT
 from webree.compiler.unread_rows import cut_unread_rows
 from webree.compiler.weights_codes import widen_nibbles
@@ -249,9 +250,7 @@ class Pipeline:
             same_target(module, self.plan.vmvx)
         if self.plan.webgpu is not None:
             self.step("wgsl")
-            self.kernels = translate_executables(
-                module, self.plan.webgpu, self._statistics, self._half_sums
-            )
+            self.kernels = translate_executables(module, self.plan.webgpu, self._statistics, self._half_sums)
             self._dump_wgsl()
         if len(self.plan.targets) > 1:
             merge_executables(module)
@@ -278,6 +277,8 @@ class Pipeline:
         elif self.plan.cpu is not None:
             cpu_schedules.prepare(module, self.plan.cpu)
         widen_nibbles(module)
+        if self.plan.webgpu is not None:
+            unpack_subbytes(module)
 
     def _schedule(self, module: Any) -> None:
         self.step("schedules")

@@ -16,10 +16,18 @@ from webree.compiler.frontends import Signature
 from webree.compiler.session import location_names
 from webree.errors import CompileError
 
-__all__ = ["UnsignedTypes", "check_fenced_results", "declare_unsigned", "set_names", "unsigned_types"]
+__all__ = [
+    "UnsignedTypes",
+    "check_fenced_results",
+    "declare_unsigned",
+    "set_accumulator",
+    "set_names",
+    "unsigned_types",
+]
 
 _FUNCTIONS = ("func.func", "util.func", "ml_program.func")
 _REFLECTION, _DECLARATION = "iree.reflection", "iree.abi.declaration"
+ACCUMULATE = "webree.accumulate"
 _ENCODING = "source_encoding"
 _UNSIGNED = re.compile(r"(?:\b|x)ui(\d+)\b")
 _ELEMENT = re.compile(r"tensor<(?:[^<>]*x)?i\d+>")
@@ -47,6 +55,18 @@ def set_names(module: Any, signatures: Sequence[Signature]) -> None:
                 op.attributes[attribute] = ir.ArrayAttr.get(
                     [ir.DictAttr.get({"iree.abi.name": ir.StringAttr.get(name)}) for name in names]
                 )
+
+
+def set_accumulator(module: Any, element: str) -> None:
+    """Note on every public function what its sums of f16 are accumulated in, after `input`: `webree dump` shows it."""
+    from iree.compiler import ir
+
+    with module.context:
+        for op in _functions(module).values():
+            if "sym_visibility" in op.attributes and ir.StringAttr(op.attributes["sym_visibility"]).value != "public":
+                continue
+            reflection = dict(_items(ir.DictAttr(op.attributes[_REFLECTION]))) if _REFLECTION in op.attributes else {}
+            op.attributes[_REFLECTION] = ir.DictAttr.get(reflection | {ACCUMULATE: ir.StringAttr.get(element)})
 
 
 def check_fenced_results(module: Any) -> None:

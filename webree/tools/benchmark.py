@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     positional, named = parse_inputs(arguments.input)
     parameters, dims = parse_parameters(arguments.parameters), parse_dims(arguments.dim)
     with open_place(arguments.device) as place:
-        path = module_for(place, arguments.module, dims, arguments.profile)
+        path = module_for(place, arguments.module, dims, arguments.profile, arguments.accumulate)
         function = choose_function(read_signatures(path), arguments.function)
         if not positional and not named:
             positional = random_inputs(function)

@@ -54,7 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
     require_file(arguments.module)
     pyodide = pyodide_folder(arguments.pyodide)
     dims = parse_dims(arguments.dim)
-    module = module_file(arguments.module, target=arguments.target, profile=arguments.profile, dims=dims)
+    module = module_file(
+        arguments.module,
+        target=arguments.target,
+        profile=arguments.profile,
+        dims=dims,
+        accumulate=arguments.accumulate,
+    )
     name = arguments.name or arguments.module.stem
     byte_size = write_site(arguments.output, module, name, pyodide, arguments.program, arguments.file)
     print(f"{arguments.output}: {byte_size / 1e6:.1f} MB; look at it with `webree serve {arguments.output}`")

@@ -128,6 +128,12 @@ def add_compile_arguments(parser: argparse.ArgumentParser) -> None:
         help="the class of devices to compile for (`webree compile --help` lists them); one for each target",
     )
     parser.add_argument(
+        "--accumulate",
+        default="f32",
+        metavar="TYPE",
+        help="what products and sums of f16 are accumulated in: f32 (default) or f16",
+    )
+    parser.add_argument(
         "--dim",
         action="append",
         default=[],
@@ -172,6 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
             profile=arguments.profile,
             dims=dims,
             demote=arguments.demote,
+            accumulate=arguments.accumulate,
             parameters=arguments.parameters,
             entry_name=arguments.entry_name,
             compile_to=arguments.compile_to,

@@ -35,6 +35,7 @@ examples:
 """
 
 _INTERNAL_EXPORTS = ("__init", "__deinit", "__notify")
+_ACCUMULATE = "webree.accumulate"
 _DISPATCH_CALLS = (
     "hal.command_buffer.dispatch",
     "hal.command_buffer.dispatch.indirect",
@@ -61,7 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
     dims = parse_dims(arguments.dim)
-    path = module_file(arguments.module, target=arguments.target, profile=arguments.profile, dims=dims)
+    path = module_file(
+        arguments.module,
+        target=arguments.target,
+        profile=arguments.profile,
+        dims=dims,
+        accumulate=arguments.accumulate,
+    )
     module = open_module(path)
     verify(module)
     facts = describe(module)
@@ -88,6 +95,7 @@ def describe(module: ModuleFile) -> dict[str, Any]:
         "bytecode_version": f"{module.bytecode_version >> 16}.{module.bytecode_version & 0xFFFF}",
         "execution_model": execution_model(module, any(function["asynchronous"] for function in functions)),
         "functions": functions,
+        "accumulate": _accumulate(module),
         "memory": {
             "constants": sum(segment.size for segment in module.rodata) - code_bytes,
             "executables": code_bytes,
@@ -107,6 +115,11 @@ def describe(module: ModuleFile) -> dict[str, Any]:
 
 def _public(module: ModuleFile) -> list[Any]:
     return [export for export in module.exports if export.name not in _INTERNAL_EXPORTS]
+
+
+def _accumulate(module: ModuleFile) -> str:
+    """What sums of f16 are accumulated in, as the compiler notes it on every function where it is not f32."""
+    return next((item.attributes[_ACCUMULATE] for item in module.signatures if _ACCUMULATE in item.attributes), "f32")
 
 
 def _function(module: ModuleFile, name: str, ordinal: int) -> dict[str, Any]:
@@ -189,6 +202,8 @@ def _text(facts: dict[str, Any]) -> Iterator[str]:
     yield "\nfunctions"
     for function in facts["functions"]:
         yield f"  {function['signature']}"
+    if facts["accumulate"] != "f32":
+        yield f"\nsums of f16 are accumulated in {facts['accumulate']}"
     yield "\nmemory, in bytes"
     for label, name in (
         ("constants (weights)", "constants"),

@@ -35,20 +35,21 @@ def module_file(
     dims: Mapping[str, int],
     target: str = "webgpu",
     profile: str | None = None,
+    accumulate: str = "f32",
     show_progress: bool | None = None,
 ) -> Path:
     """The module of `path`: itself, or what it compiles to (a model's file ending says that it is one)."""
     require_file(path)
     if not is_model(path):
         return path
-    cached = cache_folder() / f"{path.stem}-{cache_key(path, target, profile, dims)}.vmfb"
+    cached = cache_folder() / f"{path.stem}-{cache_key(path, target, profile, dims, accumulate)}.vmfb"
     if cached.is_file():
         return cached
     from webree.compiler.api import compile
 
     on = sys.stderr.isatty() if show_progress is None else show_progress
     with Progress(f"compiling {path.name}", on=on) as progress:
-        data = compile(path, target=target, profile=profile, dims=dims, progress=progress)
+        data = compile(path, target=target, profile=profile, dims=dims, accumulate=accumulate, progress=progress)
     write_whole(cached, data)
     return cached
 
@@ -86,10 +87,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webree"
 
 
-def cache_key(path: Path, target: str, profile: str | None, dims: Mapping[str, int]) -> str:
+def cache_key(path: Path, target: str, profile: str | None, dims: Mapping[str, int], accumulate: str = "f32") -> str:
     """A hash of everything that the module depends on: the model and its weight files, options, versions."""
     hasher = hashlib.sha256()
-    facts = (_CACHE_VERSION, version(), _compiler_version(), target, profile)
+    facts = (_CACHE_VERSION, version(), _compiler_version(), target, profile, accumulate)
     hasher.update(repr((*facts, sorted(dims.items()))).encode())
     for file in (path, *_weight_files(path)):
         hasher.update(f"\0{file.name}\0".encode())

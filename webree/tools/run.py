@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     expected = [parse_input(word) for word in arguments.expected_output]
     parameters, dims = parse_parameters(arguments.parameters), parse_dims(arguments.dim)
     with open_place(arguments.device) as place:
-        path = module_for(place, arguments.module, dims, arguments.profile)
+        path = module_for(place, arguments.module, dims, arguments.profile, arguments.accumulate)
         function = choose_function(read_signatures(path), arguments.function)
         _check_count("--output", len(arguments.output), function)
         _check_count("--expected-output", len(expected), function)

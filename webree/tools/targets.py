@@ -123,7 +123,13 @@ def open_place(name: str) -> Iterator[Place]:
 
 
 def module_for(
-    place: Place, path: Path, dims: Mapping[str, int], profile: str | None, *, show_progress: bool | None = None
+    place: Place,
+    path: Path,
+    dims: Mapping[str, int],
+    profile: str | None,
+    accumulate: str,
+    *,
+    show_progress: bool | None = None,
 ) -> Path:
     """The module of `path`; a model is compiled for the place first."""
     require_file(path)
@@ -131,7 +137,12 @@ def module_for(
         return path
     wanted = place.compiles_for()
     return module_file(
-        path, target=wanted.target, profile=profile or wanted.profile, dims=dims, show_progress=show_progress
+        path,
+        target=wanted.target,
+        profile=profile or wanted.profile,
+        dims=dims,
+        accumulate=accumulate,
+        show_progress=show_progress,
     )
 
 
