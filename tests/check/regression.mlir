@@ -106,3 +106,45 @@ func.func @state_of_a_loop() {
   check.expect_eq_const(%end, dense<[16, 32]> : tensor<2xi32>) : tensor<2xi32>
   return
 }
+
+// Elements of 4 bits, two to a byte: what a kernel reads and what it writes; products wrap.
+#each = affine_map<(d0) -> (d0)>
+func.func @four_bits() {
+  %x = util.unfoldable_constant dense<[-8, -7, -3, -1, 0, 1, 3, 7]> : tensor<8xi4>
+  %y = util.unfoldable_constant dense<[7, 3, -3, 2, 5, -8, 2, 7]> : tensor<8xi4>
+  %e = tensor.empty() : tensor<8xi4>
+  %w = tensor.empty() : tensor<8xi32>
+  %p, %less = linalg.generic {indexing_maps = [#each, #each, #each, #each], iterator_types = ["parallel"]} ins(%x, %y : tensor<8xi4>, tensor<8xi4>) outs(%e, %w : tensor<8xi4>, tensor<8xi32>) {
+  ^bb0(%a: i4, %b: i4, %o: i4, %q: i32):
+    %product = arith.muli %a, %b : i4
+    %is_less = arith.cmpi slt, %a, %b : i4
+    %as_number = arith.extui %is_less : i1 to i32
+    linalg.yield %product, %as_number : i4, i32
+  } -> (tensor<8xi4>, tensor<8xi32>)
+  %f = tensor.empty() : tensor<8xf32>
+  %floats = linalg.generic {indexing_maps = [#each, #each], iterator_types = ["parallel"]} ins(%p : tensor<8xi4>) outs(%f : tensor<8xf32>) {
+  ^bb0(%a: i4, %o: f32):
+    %number = arith.sitofp %a : i4 to f32
+    linalg.yield %number : f32
+  } -> tensor<8xf32>
+  check.expect_eq_const(%p, dense<[-8, -5, -7, -2, 0, -8, 6, 1]> : tensor<8xi4>) : tensor<8xi4>
+  check.expect_eq_const(%less, dense<[1, 1, 0, 1, 1, 0, 0, 0]> : tensor<8xi32>) : tensor<8xi32>
+  check.expect_eq_const(%floats, dense<[-8.0, -5.0, -7.0, -2.0, 0.0, -8.0, 6.0, 1.0]> : tensor<8xf32>) : tensor<8xf32>
+  return
+}
+
+// Booleans, eight to a byte.
+func.func @packed_booleans() {
+  %bytes = util.unfoldable_constant dense<[85, 15]> : tensor<2xi8>
+  %x = flow.tensor.bitcast %bytes : tensor<2xi8> -> tensor<16xi1, #iree_encoding.packed_storage>
+  %e = tensor.empty() : tensor<16xi1, #iree_encoding.packed_storage>
+  %y = linalg.generic {indexing_maps = [#each, #each], iterator_types = ["parallel"]} ins(%x : tensor<16xi1, #iree_encoding.packed_storage>) outs(%e : tensor<16xi1, #iree_encoding.packed_storage>) {
+  ^bb0(%a: i1, %o: i1):
+    %true = arith.constant true
+    %not = arith.xori %a, %true : i1
+    linalg.yield %not : i1
+  } -> tensor<16xi1, #iree_encoding.packed_storage>
+  %out = flow.tensor.bitcast %y : tensor<16xi1, #iree_encoding.packed_storage> -> tensor<2xi8>
+  check.expect_eq_const(%out, dense<[170, 240]> : tensor<2xi8>) : tensor<2xi8>
+  return
+}

@@ -1,13 +1,15 @@
 """Programs of the `check` dialect: what their constants need.
 
 Enters: the module after the phase `input`. Leaves: the same module, in which constants that a program hides from the
-optimiser cannot be changed, and expected values are constants like all others. Other programs are left as they are.
+optimiser cannot be changed, expected values are constants like all others, and elements of less than 8 bits that must
+be equal are compared as the bytes that they fill. Other programs are left as they are.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from webree.compiler.subbytes import as_bytes, is_packed
 from webree.compiler.walking import walk
 
 __all__ = ["prepare_checks"]
@@ -24,6 +26,8 @@ def prepare_checks(module: Any) -> int:
     expectations = [op for op in found if op.name in _EXPECTED]
     for op in expectations:
         _name_expected(op)
+    for op in [op for op in walk(module.operation) if op.name == "check.expect_eq"]:
+        _compare_bytes(op)
     return len(expectations)
 
 
@@ -51,10 +55,19 @@ def _name_expected(op: Any) -> None:
     from iree.compiler import ir
 
     kind = ir.RankedTensorType(op.operands[0].type)
-    if str(kind.element_type) != "f64":  # only these change
+    if str(kind.element_type) != "f64" and not is_packed(kind):  # only these change
         return
     with op.context, op.location, ir.InsertionPoint(op):
         expected = ir.Operation.create("arith.constant", [kind], attributes={"value": op.attributes["value"]})
         kept = {name: op.attributes[name] for name in ("atol", "rtol") if name in op.attributes}
         ir.Operation.create(_EXPECTED[op.name], [], [op.operands[0], expected.results[0]], attributes=kept)
     op.erase()
+
+
+def _compare_bytes(op: Any) -> None:
+    from iree.compiler import ir
+
+    with op.context, op.location, ir.InsertionPoint(op):
+        for number, operand in enumerate(op.operands):
+            if is_packed(operand.type):
+                op.operands[number] = as_bytes(operand)
