@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from webree.compiler.frontends import ImportedModel, ModelSource
+from webree.compiler.frontends.mlir_bytecode import MAGIC, try_bytecode
 from webree.compiler.frontends.mlir_versions import modernise
 from webree.compiler.session import Session
 from webree.errors import CompileError, UsageError
@@ -28,6 +29,7 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
             "in MLIR, write the sizes into the types"
         )
     module = _parse(session, source.read(), source.label)
+    _check_names(module, source.label)
     if not any(op.name in _FUNCTIONS and _is_public(op) for op in _children(module)):
         raise CompileError(
             f"{source.label} has no public function, so there is nothing to compile", location=source.label
@@ -35,11 +37,26 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
     return ImportedModel(module)
 
 
+def _check_names(module: Any, label: str) -> None:
+    """Raises `CompileError` for a name that is not text: MLIR takes any bytes, the module file does not."""
+    from iree.compiler import ir
+
+    for op in _children(module):
+        name = ir.StringAttr(op.attributes["sym_name"]).value_bytes if "sym_name" in op.attributes else b""
+        try:
+            name.decode()
+        except UnicodeDecodeError as error:
+            raise CompileError(f"{label}: the name {name!r} of a {op.name} is not UTF-8", location=label) from error
+
+
 def _parse(session: Session, data: bytes, label: str) -> Any:
+    is_bytecode = data.startswith(MAGIC)
+    if is_bytecode:
+        try_bytecode(data, label)
     try:
         return session.parse(data, label)
     except CompileError as error:
-        rewritten = data if data.startswith(b"ML\xefR") else modernise(data)
+        rewritten = data if is_bytecode else modernise(data)
         if rewritten == data:
             raise
         try:

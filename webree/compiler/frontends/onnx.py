@@ -18,7 +18,7 @@ from webree.compiler.frontends.onnx_inline import check_sizes, lower_inline
 from webree.compiler.frontends.onnx_prepare import prepare
 from webree.compiler.frontends.onnx_unsupported import explain_unsupported
 from webree.compiler.frontends.onnx_weights import read_weight
-from webree.compiler.session import Session
+from webree.compiler.session import Session, location_names
 from webree.errors import CompileError, WebreeError
 
 __all__ = ["import_model"]
@@ -93,6 +93,7 @@ def _build(session: Session, model: Any, weights: dict[str, Any], label: str, en
                 func.ReturnOp([importer._nv_map[item.name] for item in graph.graph_proto.output])
             where = label
             lower_inline(module)
+            _verify(module, label)
             check_sizes(importer._b, _shared_dims(graph))
     except WebreeError:
         raise
@@ -104,6 +105,21 @@ def _build(session: Session, model: Any, weights: dict[str, Any], label: str, en
     inputs = tuple(graph.input_map)
     outputs = tuple(item.name for item in graph.graph_proto.output)
     return module, Signature(entry_name, inputs, outputs)
+
+
+def _verify(module: Any, label: str) -> None:
+    """MLIR's verifier: passes take for granted, and end the process where it is not so, that types fit together.
+
+    ONNX's own checks do not compare what a graph says of its results with what its nodes make."""
+    from iree.compiler import ir
+
+    try:
+        module.verify()
+    except ir.MLIRError as error:
+        first = error.error_diagnostics[0]
+        place = next(iter(location_names(str(first.location))), label)
+        where = f"{label}: {place}" if place != label else label
+        raise CompileError(f"{where}: types do not fit together: {one_line(first.message)}", location=place) from error
 
 
 def _shared_dims(graph: Any) -> dict[str, list[tuple[int, str, int]]]:

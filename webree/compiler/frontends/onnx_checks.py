@@ -5,6 +5,7 @@ Enters: a `ModelProto`. Leaves: nothing, or a `CompileError` that names everythi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ _ELEMENT_TYPES = (
 
 def refuse_unknown_operators(model: Any, label: str) -> None:
     """All operators that neither ONNX nor the model itself defines, in one error."""
-
+    _refuse_bytes(model, label)
     versions = {("" if item.domain == "ai.onnx" else item.domain): item.version for item in model.opset_import}
     local = {(function.domain, function.name) for function in model.functions}
     unknown: dict[str, list[str]] = {}
@@ -42,6 +43,25 @@ def refuse_unknown_operators(model: Any, label: str) -> None:
             location=first_nodes[0].strip("'").removeprefix("that makes '"),
             unsupported=True,
         )
+
+
+def _refuse_bytes(model: Any, label: str) -> None:
+    """Names that are not UTF-8: protobuf hands them on as bytes, and nothing after it expects them."""
+    nodes = [*nodes_of(model.graph), *(node for function in model.functions for node in function.node)]
+    names = [
+        *((item.name, "a value") for item in value_infos_of(model.graph)),
+        *((tensor.name, "a tensor") for tensor in model.graph.initializer),
+        *((name, f"node {number}") for number, node in enumerate(nodes) for name in _names(node)),
+        *((item.domain, "an operator set") for item in model.opset_import),
+    ]
+    for name, what in names:
+        if isinstance(name, bytes):
+            raise CompileError(f"{label} is damaged: the name {name[:40]!r} of {what} is not UTF-8", location=label)
+
+
+def _names(node: Any) -> list[str | bytes]:
+    attributes = [attribute.name for attribute in node.attribute]
+    return [node.name, node.op_type, node.domain, *node.input, *node.output, *attributes]
 
 
 def _has_schema(op_type: str, domain: str, version: int) -> bool:
@@ -82,18 +102,40 @@ def refuse_element_types(model: Any, label: str) -> None:
 
 
 def _note(found: dict[str, str], number: int, where: str, numbers: Mapping[str, int]) -> None:
-    import onnx
-
     if number and number not in numbers.values():
-        known = number in onnx.TensorProto.DataType.values()
-        found.setdefault(onnx.TensorProto.DataType.Name(number) if known else f"type {number}", where)
+        found.setdefault(_type_name(number), where)
 
 
 def check_model(model: Any, label: str) -> None:
-    """ONNX's own check of a model's structure."""
+    """ONNX's own check of a model's structure, and that values have the types that the graph says they have.
+
+    The compiler stops the whole process where an operator makes floats that the graph calls integers."""
     import onnx
 
     try:
         onnx.checker.check_model(model)
+        onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except onnx.checker.ValidationError as error:
         raise CompileError(f"{label} is not a valid ONNX model: {one_line(error)}", location=label) from error
+    except onnx.shape_inference.InferenceError as error:  # about sizes it may be wrong: opinions of exporters differ
+        found = _OTHER_TYPE.search(one_line(error))
+        if found is None:
+            return
+        node, made, said = found["name"] or found["op"], *(_type_name(int(found[key])) for key in ("made", "said"))
+        raise CompileError(
+            f"{label} contradicts itself: node {node!r} ({found['op']}) makes {made}, and the graph says {said}",
+            op=f"onnx.{found['op']}",
+            location=node,
+        ) from error
+
+
+_OTHER_TYPE = re.compile(
+    r"\(op_type:(?P<op>\w+)(?:, node name: (?P<name>[^)]*))?\): \[TypeInferenceError\] "
+    r"Inferred elem type differs from existing elem type: \((?P<made>\d+)\) vs \((?P<said>\d+)\)"
+)
+
+
+def _type_name(number: int) -> str:
+    import onnx
+
+    return onnx.TensorProto.DataType.Name(number) if number in onnx.TensorProto.DataType.values() else f"type {number}"

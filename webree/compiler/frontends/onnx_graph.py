@@ -47,7 +47,7 @@ def opset_of(model: Any) -> int:
     return int(versions[0]) if versions else 0 if not model.opset_import else 1
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: object) -> str:
     """An error's text without line breaks, cut at some length."""
     text = " ".join(str(error).split())
     return text if len(text) < _MESSAGE_LENGTH else text[:_MESSAGE_LENGTH] + " …"

@@ -5,7 +5,6 @@ Enters: a `ModelProto`, which is changed in place. Leaves: its large initialiser
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from webree.compiler.frontends import ModelSource
 from webree.compiler.frontends.onnx_graph import one_line
+from webree.compiler.frontends.onnx_tensors import byte_count, check_tensors, tensors_of
 from webree.errors import CompileError
 
 __all__ = ["detach_weights", "forget_inputs", "load_external_data", "read_weight"]
@@ -23,10 +23,13 @@ _WEIGHT_BYTES = 4096  # smaller initialisers stay: shapes, axes and the like, wh
 
 @dataclass(frozen=True, slots=True)
 class _External:
-    """A tensor in another file, to be read when it is needed: models are larger than memory has room for twice."""
+    """A tensor in another file, to be read when it is needed: models are larger than memory has room for twice.
+
+    `begin` is the byte of `path` where its elements start; all of them lie in the file."""
 
     tensor: Any
-    folder: str
+    path: Path
+    begin: int
     label: str
 
 
@@ -47,7 +50,7 @@ def detach_weights(graph: Any, source: ModelSource) -> dict[str, Any]:
             continue
         own = onnx.TensorProto()
         own.CopyFrom(tensor)  # a reference would keep the whole model alive
-        weights[tensor.name] = _External(own, _folder(source), source.label) if outside else own
+        weights[tensor.name] = _find(own, source) if outside else own
         if tensor.name not in inputs:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     del graph.initializer[:]
@@ -71,29 +74,24 @@ class _Mapped:
         return name == "raw_data"
 
 
-def _mapped(weight: _External) -> _Mapped | None:
-    """None if the bytes do not lie as the compiler wants them: all of them, at a multiple of 64."""
+def _mapped(weight: _External) -> _Mapped:
     import mmap
 
-    from onnx.external_data_helper import ExternalDataInfo
-
-    info = ExternalDataInfo(weight.tensor)
-    begin, length = int(info.offset or 0), int(info.length or 0)
-    if begin % _ALIGNMENT or not _is_large_file(weight.tensor, weight.folder):
-        return None
-    with open(Path(weight.folder) / info.location, "rb") as file:
+    with open(weight.path, "rb") as file:
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    return _Mapped(weight.tensor, data[begin : begin + length])
+    return _Mapped(weight.tensor, data[weight.begin : weight.begin + byte_count(weight.tensor)])
 
 
 def read_weight(weight: Any) -> Any:
     """A weight's tensor, read now if it lies in another file. Raises `CompileError`."""
     if not isinstance(weight, _External):
         return weight
-    mapped = _mapped(weight)
-    if mapped is not None:
-        return mapped
-    _read(weight.tensor, weight.folder, weight.label)
+    try:
+        if weight.begin % _ALIGNMENT == 0:  # as the compiler wants bytes that it does not copy
+            return _mapped(weight)
+        _read(weight)
+    except OSError as error:
+        raise _unreadable(weight.tensor, weight.label, error.strerror or str(error)) from error
     return weight.tensor
 
 
@@ -106,66 +104,78 @@ def forget_inputs(graph: Any, weights: Mapping[str, Any]) -> None:
 
 
 def load_external_data(model: Any, source: ModelSource) -> None:
-    """Read small tensors that lie in other files, and check that the files of large ones are there.
+    """Check all tensors, read small ones that lie in other files, and check that the files of large ones are there.
 
     Raises `CompileError` with the tensor's and the file's name."""
-    from onnx import external_data_helper
+    from onnx.external_data_helper import uses_external_data
 
-    external = [
-        tensor
-        for tensor in external_data_helper._get_all_tensors(model)
-        if external_data_helper.uses_external_data(tensor)
-    ]
-    if not external:
-        return
-    if source.path is None:
+    check_tensors(model, source.label)
+    external = [(tensor, what) for tensor, what in tensors_of(model) if uses_external_data(tensor)]
+    if external and source.path is None:
         raise CompileError(
-            f"{source.label} keeps weights in other files (tensor {external[0].name!r}); give its path, not its bytes",
+            f"{source.label} keeps weights in other files ({external[0][1]}); give its path, not its bytes",
             location=source.label,
         )
-    folder = _folder(source)
-    large = {tensor.name: tensor for tensor in model.graph.initializer if _is_large_file(tensor, folder)}
-    for tensor in external:
-        if large.get(tensor.name) is not tensor:
-            _read(tensor, folder, source.label)
+    initialisers = {id(tensor) for tensor in model.graph.initializer}
+    for tensor, _ in external:
+        found = _find(tensor, source)
+        if id(tensor) in initialisers and tensor.name and byte_count(tensor) > _WEIGHT_BYTES:
+            continue
+        try:
+            _read(found)
+        except OSError as error:
+            raise _unreadable(tensor, source.label, error.strerror or str(error)) from error
 
 
-def _folder(source: ModelSource) -> str:
-    return "" if source.path is None else str(Path(source.path).resolve().parent)
+def _find(tensor: Any, source: ModelSource) -> _External:
+    """Where a tensor's elements lie. Raises `CompileError` unless all of them are in a file of the model's folder.
 
+    A link is followed to where the model's own link leads (caches of downloads are made so), and no further."""
+    from onnx import TensorProto
 
-def _is_large_file(tensor: Any, folder: str) -> bool:
-    """Whether a named tensor is large, and all of it lies in a file of the folder."""
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
-
-    if not tensor.name or not uses_external_data(tensor):
-        return False
-    info = ExternalDataInfo(tensor)
-    path = (Path(folder) / info.location).resolve()
-    begin, length = int(info.offset or 0), int(info.length or 0)
-    if length <= _WEIGHT_BYTES or not path.is_relative_to(folder) or not path.is_file():
-        return False
-    return length == _byte_count(tensor) and begin + length <= path.stat().st_size
-
-
-def _byte_count(tensor: Any) -> int:
-    from onnx import helper
-
-    size = int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
-    count: int = math.prod(tensor.dims)
-    return size * count
-
-
-def _read(tensor: Any, folder: str, label: str) -> None:
-    from onnx import external_data_helper
-
-    where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
+    assert source.path is not None
+    entries = {entry.key: entry.value for entry in tensor.external_data}
     try:
-        external_data_helper.load_external_data_for_tensor(tensor, folder)
-    except Exception as error:  # OSError, ValidationError (a path outside the folder), ValueError
-        raise CompileError(
-            f"{label}: the weights of {tensor.name!r} cannot be read from {where!r} beside it: {one_line(error)}",
-            location=label,
-        ) from error
-    del tensor.external_data[:]
-    tensor.ClearField("data_location")
+        begin = int(entries.get("offset", "0"))
+        length = int(entries.get("length", str(byte_count(tensor))))
+        path = (source.path.parent / entries.get("location", "")).resolve()
+        folders = (source.path.parent.resolve(), source.path.resolve().parent)
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise _unreadable(tensor, source.label, error.strerror or str(error)) from error
+    except ValueError as error:
+        raise _unreadable(tensor, source.label, one_line(error)) from error
+    needed = byte_count(tensor)
+    if tensor.data_type == TensorProto.STRING:
+        reason = "strings cannot lie in another file"
+    elif not any(path.is_relative_to(folder) for folder in folders):
+        reason = "it lies outside the model's folder"
+    elif size is None:
+        reason = "there is no such file"
+    elif length != needed:
+        reason = f"it takes {needed} bytes, and the model says {length}"
+    elif not 0 <= begin <= size - length:
+        reason = f"the bytes {begin} to {begin + length} are not in a file of {size}; is it truncated?"
+    else:
+        return _External(tensor, path, begin, source.label)
+    raise _unreadable(tensor, source.label, reason)
+
+
+def _read(weight: _External) -> None:
+    """Make it a tensor that holds its elements itself. Raises `OSError`."""
+    length = byte_count(weight.tensor)
+    with open(weight.path, "rb") as file:
+        file.seek(weight.begin)
+        data = file.read(length)
+    if len(data) != length:
+        raise OSError(f"{len(data)} bytes were there, of {length}")
+    weight.tensor.raw_data = data
+    del weight.tensor.external_data[:]
+    weight.tensor.ClearField("data_location")
+
+
+def _unreadable(tensor: Any, label: str, reason: str) -> CompileError:
+    where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
+    return CompileError(
+        f"{label}: the weights of {tensor.name!r} cannot be read from {where!r} beside it: {reason}", location=label
+    )
