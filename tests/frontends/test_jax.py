@@ -14,7 +14,7 @@ import pytest
 import webree
 from tests.conftest import Machine
 from tests.frontends.running import compare, load_for
-from webree.errors import CompileError, UsageError
+from webree.errors import CompileError, InvocationError, UsageError
 
 
 def layer(parameters: dict[str, Any], x: jax.Array, unused: jax.Array) -> dict[str, Any]:
@@ -66,6 +66,38 @@ def test_exported_file(tmp_path: Path, machine: Machine) -> None:
     path.write_bytes(exported.serialize())
     for source in (exported, path, jax.jit(lambda x: jnp.sin(x) * 2).lower(x)):
         compare(str(source)[:20], load_for(machine, source).main(x), [np.sin(x) * 2], 1e-5, 1e-6)
+
+
+def test_open_sizes_fit_together() -> None:
+    """Symbolic sizes, and what they promise of each other, which no operation here sees."""
+    specs = jax.export.symbolic_args_specs((jnp.ones((2, 3)), jnp.ones((2, 3))), ("b, 3", "2*b, 3"))
+    exported = jax.export.export(jax.jit(lambda x, y: (x.sum(0), y.sum(0))))(*specs)
+    module = webree.load(webree.compile(exported, target="cpu"), device="wasm")
+    x, y = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
+    compare("sums", module.main(x, y), [x.sum(0), y.sum(0)], 1e-6, 0)
+    with pytest.raises(InvocationError, match=r"is 2\*b in the model, so it must be a multiple of 2"):
+        module.main(x, y[:3])
+    with pytest.raises(InvocationError, match=r"'arg1' .* 'arg0' are 2\*b and b in the model, and do not fit together"):
+        module.main(x, y[:2])
+
+
+def test_sharding_and_typed_keys() -> None:
+    """Both leave words of a dialect that the compiler does not have."""
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+
+    def function(key: jax.Array, x: jax.Array) -> jax.Array:
+        return jnp.where(jax.random.bernoulli(key, 0.5, x.shape), jax.lax.with_sharding_constraint(x, here), 0)
+
+    key, x = jax.random.key(7), np.ones((4, 5), np.float32)
+    module = webree.load(webree.compile(jax.jit(function), (key, x), target="cpu"), device="wasm")
+    compare("dropped", module.main(np.asarray(jax.random.key_data(key)), x), [function(key, x)], 0, 0)
+
+
+def test_library_calls_are_refused_by_name() -> None:
+    with pytest.raises(
+        CompileError, match=r"^cholesky: the JAX function calls lapack_\w+ of LAPACK, which lies outside"
+    ):
+        webree.compile(jax.jit(jnp.linalg.cholesky), (np.eye(4, dtype=np.float32),))
 
 
 @pytest.mark.parametrize(

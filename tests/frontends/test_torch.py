@@ -12,7 +12,7 @@ import torch
 import webree
 from tests.conftest import Machine
 from tests.frontends.running import compare, load_for
-from webree.errors import CompileError, UsageError
+from webree.errors import CompileError, InvocationError, UsageError
 
 
 class Layers(torch.nn.Module):
@@ -65,6 +65,28 @@ def test_dynamic_shapes(machine: Machine) -> None:
         x = torch.randn(count, 5)
         with torch.no_grad():
             compare(f"{count} rows", module.main(x.numpy(), np.float32(1))[0], [layers(x, scale=1)["y"]], 1e-5, 1e-6)
+
+
+def test_open_sizes_of_one_name_are_equal() -> None:
+    class Joined(torch.nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+            return x.sum(0), y.sum(0)
+
+    rows = torch.export.Dim("rows")
+    inputs, shapes = (torch.ones(3, 2), torch.ones(3, 4)), ({0: rows}, {0: rows})
+    data = webree.compile(Joined(), inputs, dynamic_shapes=shapes, target="cpu")
+    module = webree.load(data, device="wasm")
+    compare(
+        "sums",
+        module.main(np.ones((5, 2), "f"), np.ones((5, 4), "f")),
+        [np.full(2, 5, "f"), np.full(4, 5, "f")],
+        1e-6,
+        0,
+    )
+    with pytest.raises(
+        InvocationError, match="dimension 0 of input 'y' and dimension 0 of input 'x' are one open size"
+    ):
+        module.main(np.ones((5, 2), "f"), np.ones((4, 4), "f"))
 
 
 def test_exported_file(tmp_path: Path, machine: Machine) -> None:

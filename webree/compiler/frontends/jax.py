@@ -19,6 +19,7 @@ from typing import Any
 
 from webree.compiler.frontends import ImportedModel, ModelSource, Signature, unique_names
 from webree.compiler.frontends.traced import Entry
+from webree.compiler.frontends.traced_sizes import Sizes, check_sizes
 from webree.compiler.session import Session, location_names
 from webree.dtypes import by_name
 from webree.errors import CompileError, UsageError
@@ -42,9 +43,11 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
     signatures = []
     for entry in _entries(source, entry_name):
         name = entry.name or entry_name
-        data, names = _artifact(entry, source.label)
+        data, names, sizes = _artifact(entry, source.label)
         part = session.parse(data, source.label)
         signatures.append(_shape_function(part, name, names))
+        if sizes is not None:
+            check_sizes(_function(part, name).regions[0].blocks[0], signatures[-1].inputs, sizes)
         module = part if module is None else _moved(part, module)
     return ImportedModel(module, tuple(signatures))
 
@@ -73,8 +76,8 @@ def _entries(source: ModelSource, entry_name: str) -> Sequence[Entry]:
     return (Entry(entry_name, exported),)
 
 
-def _artifact(entry: Entry, label: str) -> tuple[bytes, Unused | None]:
-    """StableHLO bytecode, and the inputs that are missing in it, or None if nothing is known of them."""
+def _artifact(entry: Entry, label: str) -> tuple[bytes, Unused | None, Sizes | None]:
+    """StableHLO bytecode, the inputs that are missing in it, and the sizes of all; None where nothing is known."""
     import jax
     import jax.export
 
@@ -84,28 +87,89 @@ def _artifact(entry: Entry, label: str) -> tuple[bytes, Unused | None]:
     if isinstance(program, jax.stages.Lowered | jax.export.Exported) and entry.has_inputs:
         raise UsageError(f"{label} is traced already; it takes no example inputs")
     if isinstance(program, jax.stages.Lowered):
-        file = io.BytesIO()
-        program.compiler_ir("stablehlo").operation.write_bytecode(file)
-        return file.getvalue(), None
+        module = program.compiler_ir("stablehlo")
+        with module.context:
+            return _bytecode(module.operation.clone()), None, None
     if not isinstance(program, jax.export.Exported):
         program = _exported(entry, label)
     kept = set(program.module_kept_var_idx)
     paths = _paths(program.in_tree, _parameter_names(entry.program))
     leaves = zip(paths, program.in_avals, strict=True)
     unused = [None if n in kept else (path, _mlir_type(aval)) for n, (path, aval) in enumerate(leaves)]
-    return _stablehlo(program), unused
+    sizes = [[extent if isinstance(extent, int) else str(extent) for extent in aval.shape] for aval in program.in_avals]
+    return _stablehlo(program), unused, sizes
 
 
 def _stablehlo(exported: Any) -> bytes:
     """The exported program as StableHLO bytecode, from the portable artifact."""
     from jaxlib.mlir import ir
-    from jaxlib.mlir.dialects import stablehlo
+    from jaxlib.mlir.dialects import sdy, stablehlo
 
-    file = io.BytesIO()
     with ir.Context() as context:
+        sdy.register_dialect(context)
         module = stablehlo.deserialize_portable_artifact(context, exported.mlir_module_serialized)
-        module.operation.write_bytecode(file)
+        return _bytecode(module.operation)
+
+
+def _bytecode(module: Any) -> bytes:
+    """StableHLO bytecode that the compiler can read: without what JAX says of several devices, which no result depends
+    on and whose dialect the compiler lacks, and without custom calls, whose encoding differs. Calls that assert sizes
+    are replaced by `check_sizes`; any other raises `CompileError` with its name."""
+    from jaxlib.mlir import ir
+
+    operations: list[Any] = []
+
+    def visit(operation: Any) -> Any:
+        operations.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    module.walk(visit)
+    for operation in operations:
+        if operation.name in ("sdy.sharding_constraint", "sdy.mesh"):
+            _replace_by_operand(operation)
+        elif operation.name == "stablehlo.custom_call":
+            _drop_custom_call(operation)
+        else:
+            _drop_sharding_attributes(operation)
+    file = io.BytesIO()
+    module.write_bytecode(file)
     return file.getvalue()
+
+
+def _replace_by_operand(operation: Any) -> None:
+    for result in operation.results:
+        result.replace_all_uses_with(operation.operands[0])
+    operation.erase()
+
+
+def _drop_sharding_attributes(operation: Any) -> None:
+    from jaxlib.mlir import ir
+
+    for name in [name for name in operation.attributes if name.startswith("sdy.")]:
+        del operation.attributes[name]
+    for name in [name for name in ("arg_attrs", "res_attrs") if name in operation.attributes]:
+        items = [ir.DictAttr(item) for item in ir.ArrayAttr(operation.attributes[name])]
+        kept = [{part.name: part.attr for part in item if not part.name.startswith("sdy.")} for item in items]
+        operation.attributes[name] = ir.ArrayAttr.get([ir.DictAttr.get(item) for item in kept])
+
+
+def _drop_custom_call(operation: Any) -> None:
+    from jaxlib.mlir import ir
+
+    target = ir.StringAttr(operation.attributes["call_target_name"]).value
+    if target in ("shape_assertion", "Sharding"):
+        _replace_by_operand(operation)
+        return
+    where = next(iter(location_names(str(operation.location))), "")
+    library = " of LAPACK" if target.startswith("lapack_") else ""
+    raise CompileError(
+        f"{where + ': ' if where else ''}the JAX function calls {target}{library}, which lies outside of it "
+        "(stablehlo.custom_call) and which no target of webree has; write it with other operations, or compute it "
+        "outside",
+        op="stablehlo.custom_call",
+        location=where or None,
+        unsupported=True,
+    )
 
 
 def _exported(entry: Entry, label: str) -> Any:
@@ -136,7 +200,7 @@ def _shape_function(module: Any, name: str, unused: Unused | None) -> Signature:
     from iree.compiler import ir
 
     with module.context, ir.Location.unknown():
-        function = next(op for op in _operations(module) if _symbol(op) == "main")
+        function = _function(module, "main")
         arguments = function.regions[0].blocks[0].arguments
         inputs = [_identifier(next(iter(location_names(str(item.location))), "")) for item in arguments]
         outputs = []
@@ -243,6 +307,10 @@ def _symbol(op: Any) -> str:
     from iree.compiler import ir
 
     return str(ir.StringAttr(op.attributes["sym_name"]).value)
+
+
+def _function(module: Any, name: str) -> Any:
+    return next(op for op in _operations(module) if _symbol(op) == name)
 
 
 def _operations(module: Any) -> list[Any]:

@@ -23,6 +23,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.utils import _pytree
 
 from webree.compiler.frontends import unique_names
+from webree.compiler.frontends.traced_sizes import check_sizes
 from webree.errors import CompileError
 
 __all__ = ["Importer", "flat_names"]
@@ -87,7 +88,9 @@ class Importer:
         specs = program.graph_signature.output_specs
         specs[:] = [item for item in specs if not _is_none(item)]
         self._importer._hooks.stores = _written(program)
-        self._importer.import_program(program, func_name=name)
+        function = self._importer.import_program(program, func_name=name)
+        with self._context:
+            check_sizes(function.regions[0].blocks[0], *_input_sizes(program))
 
     def explain(self, error: CompileError) -> CompileError:
         """The error of the input conversion, with the line of Python that the operator stands in."""
@@ -244,6 +247,17 @@ def flat_names(program: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
         names = [_key(path, index) for index, (path, _) in enumerate(_pytree.tree_flatten_with_path(value)[0])]
     given = [name for name, spec in zip(names, outputs, strict=True) if not _is_none(spec)]
     return tuple(inputs), unique_names(given)
+
+
+def _input_sizes(program: Any) -> tuple[list[str], list[list[int | str]]]:
+    """For each input that is a tensor: its name and its sizes, open ones as torch writes them."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    names, _ = flat_names(program)
+    values = [nodes[name].meta.get("val") for name in names]
+    extents = [
+        [item if isinstance(item, int) else str(item) for item in getattr(value, "shape", ())] for value in values
+    ]
+    return list(names), extents
 
 
 def _key(path: Sequence[Any], index: int) -> str:
