@@ -11,6 +11,7 @@ from typing import Any
 
 from webree.codegen_cpu.schedules.annotate import annotate
 from webree.codegen_cpu.schedules.panels import keep_rearranged, to_panels
+from webree.codegen_cpu.schedules.rearranged import evaluate_rearrangements
 from webree.codegen_wgsl.schedules.layout import to_channels_last
 from webree.codegen_wgsl.schedules.pulled import pull
 
@@ -35,6 +36,7 @@ def prepare(module: Any, profile: Any) -> None:
     pull(module, _crashes)
     to_channels_last(module)
     to_panels(module)
+    evaluate_rearrangements(module)
 
 
 def prepare_shared(module: Any, profile: Any) -> None:

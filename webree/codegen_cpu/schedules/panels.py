@@ -2,10 +2,10 @@
 
 Enters: the module at phase `input`, images channels-last. Leaves: the same module, in which convolutions and matrix
 products with constant f32 weights are generic operations that read the weights as panels: `[columns / 8, …, 8]`, where
-`…` are the reduced dimensions. The compiler evaluates the rearrangement once, at compile time (at load time for
-parameters), and a kernel then loads two vectors of 128 bits one after the other for every step of its reduction,
-instead of strided rows. Without panels the compiler also undoes transpositions of weights and gathers columns one by
-one.
+`…` are the reduced dimensions. The rearrangement is evaluated once, at compile time (`rearranged.py`; by the compiler
+at load time for parameters), and a kernel then loads two vectors of 128 bits one after the other for every step of its
+reduction, instead of strided rows. Without panels the compiler also undoes transpositions of weights and gathers
+columns one by one.
 
 Only for modules whose one target is the CPU: a module for several devices shares its weights between them.
 """
