@@ -87,3 +87,15 @@ func.func @matmul_int8() {
   check.expect_eq_const(%y, dense<[[10907, -11885, 12466, -39299], [-3551, -3967, 152, 20200], [-4851, 3982, 4753, -12811]]> : tensor<3x4xi32>) : tensor<3x4xi32>
   return
 }
+
+// One row, whose length the compiler does not know.
+func.func @softmax_of_one_row() {
+  %x = flow.tensor.dynamic_constant dense<[[1.0, 2.0, -3.0, 0.5, 4.0]]> : tensor<1x5xf32> -> tensor<1x?xf32>
+  %expected = flow.tensor.dynamic_constant dense<[[0.0409355156, 0.111274268, 0.000749760122, 0.0248286453, 0.822211811]]> : tensor<1x5xf32> -> tensor<1x?xf32>
+  %one = arith.constant 1 : index
+  %length = tensor.dim %x, %one : tensor<1x?xf32>
+  %e = tensor.empty(%length) : tensor<1x?xf32>
+  %y = linalg.softmax dimension(1) ins(%x : tensor<1x?xf32>) outs(%e : tensor<1x?xf32>) -> tensor<1x?xf32>
+  check.expect_almost_eq(%y, %expected, atol 1.0e-06) : tensor<1x?xf32>
+  return
+}

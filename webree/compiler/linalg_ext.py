@@ -1,4 +1,4 @@
-"""What operations that work in place need before kernels are formed of them.
+"""What operations that work in place, and softmax, need before kernels are formed of them.
 
 Enters: the module after the phase `input`. Leaves: the same module, in which
 
@@ -9,7 +9,9 @@ Enters: the module after the phase `input`. Leaves: the same module, in which
   memory for it but the workgroup's, on which all threads then work at once;
 - they work on whole tensors. A part of a tensor, taken in the same kernel, is read only, and so would have to be copied
   to memory that a GPU kernel does not have;
-- what is put into a tensor is no part of that tensor: threads of one kernel would read what others have overwritten.
+- what is put into a tensor is no part of that tensor: threads of one kernel would read what others have overwritten;
+- softmax of one row of unknown length is one of a tensor with that dimension alone. Others of extent 1 make the
+  compiler take the row for one thread's, which would keep all of it.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from webree.codegen_wgsl.schedules.building import extent_of
 from webree.compiler.walking import walk
 
 __all__ = ["prepare_linalg_ext"]
 
 _SORT = "iree_linalg_ext.sort"
 _IN_PLACE = (_SORT, "iree_linalg_ext.fft")
+_SOFTMAX = "linalg.softmax"
 _PARTS = ("tensor.extract_slice", "tensor.collapse_shape", "tensor.expand_shape")
 
 
@@ -38,7 +42,39 @@ def prepare_linalg_ext(module: Any, *, keep_results: bool) -> int:
     for op in [op for op in walk(module.operation) if keep_results and op.name == "tensor.insert_slice"]:
         if _root(op.operands[0]) == _root(op.operands[1]):
             _take_whole(op, (0,))
+    for op in [op for op in walk(module.operation) if op.name == _SOFTMAX and _is_one_row(op)]:
+        _drop_ones(op)
     return len(found)
+
+
+def _is_one_row(op: Any) -> bool:
+    kind = op.results[0].type
+    others = [dim for dim in range(kind.rank) if dim != int(op.attributes["dimension"])]
+    return bool(others) and not kind.has_static_shape and all(_extent(kind, dim) == 1 for dim in others)
+
+
+def _extent(kind: Any, dim: int) -> int | None:
+    return None if kind.is_dynamic_dim(dim) else int(kind.get_dim_size(dim))
+
+
+def _drop_ones(op: Any) -> None:
+    from iree.compiler import ir
+    from iree.compiler.dialects import tensor
+
+    kind = op.results[0].type
+    unknown = ir.ShapedType.get_dynamic_size()
+    with op.context, op.location, ir.InsertionPoint(op):
+        row = ir.RankedTensorType.get([unknown], kind.element_type)
+        integer = ir.IntegerType.get_signless(64)
+        dims = ir.ArrayAttr.get([ir.IntegerAttr.get(integer, dim) for dim in range(kind.rank)])
+        groups = ir.ArrayAttr.get([dims])
+        inputs = [tensor.collapse_shape(row, operand, groups) for operand in op.operands]
+        first = ir.IntegerAttr.get(integer, 0)
+        made = ir.Operation.create(_SOFTMAX, [row], inputs, attributes={"dimension": first}).results[0]
+        shape = [_extent(kind, dim) or unknown for dim in range(kind.rank)]
+        result = tensor.expand_shape(kind, made, groups, [extent_of(made, 0)], shape)
+    op.results[0].replace_all_uses_with(result)
+    op.erase()
 
 
 def _make_stable(block: Any) -> None:
