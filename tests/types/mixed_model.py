@@ -12,7 +12,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-__all__ = ["COUNT", "ROWS", "Row", "inputs", "text"]
+from tests.conftest import Machine
+
+__all__ = ["COUNT", "ROWS", "Row", "inputs", "profiles", "text"]
 
 BF16 = ml_dtypes.bfloat16
 COUNT = 19  # odd: the last value shares its word with none
@@ -145,6 +147,13 @@ ROWS: tuple[Row, ...] = (
         lambda a, b, c: (a.astype("f4") + b.astype("f4")) + c.astype("f4"),
     ),
 )
+
+
+def profiles(machine: Machine) -> list[str | None]:
+    """Both forms of f16 that the machine runs."""
+    if machine.target != "webgpu":
+        return [None]
+    return ["webgpu-software", *(["webgpu-f16"] if "shader-f16" in machine.device.info.features else [])]
 
 
 def inputs(row: Row, seed: int) -> list[Any]:

@@ -11,14 +11,7 @@ import pytest
 
 import webree
 from tests.conftest import Machine
-from tests.types.mixed_model import COUNT, ROWS, Row, inputs, text
-
-
-def profiles(machine: Machine) -> list[str | None]:
-    """Both forms of f16 that the machine runs."""
-    if machine.target != "webgpu":
-        return [None]
-    return ["webgpu-software", *(["webgpu-f16"] if "shader-f16" in machine.device.info.features else [])]
+from tests.types.mixed_model import COUNT, ROWS, Row, inputs, profiles, text
 
 
 def check(found: Any, wanted: Any, where: str) -> None:

@@ -11,12 +11,10 @@ from __future__ import annotations
 from webree.codegen_wgsl.spirv import Op, SpirvModule, Value, walk
 from webree.codegen_wgsl.types import F16, F32, Array, Pointer, Scalar, Struct, Type, Vector
 
-__all__ = ["ROUND", "TO_HALVES", "TO_WORDS", "uses_f16", "widen_halves", "widen_values"]
+__all__ = ["ROUND", "uses_f16", "widen_halves", "widen_values"]
 
-# What becomes of ops whose meaning lies in the 16 bits.
+# What becomes of conversions to f16.
 ROUND = "f16 round"
-TO_HALVES = "f16 from bits"
-TO_WORDS = "f16 to bits"
 
 _ADDITIONS = ("spirv.FAdd", "spirv.GL.Fma")
 
@@ -38,7 +36,8 @@ def widen_halves(module: SpirvModule, *, round_sums: bool = False) -> None:
     """Rewrites all functions and variables of `module` in place. `round_sums`: additions in f16 round, as with f16."""
     for function in module.functions.values():
         for op in list(walk(function.body)):
-            op.name = _renamed(op)
+            if op.name == "spirv.FConvert" and uses_f16(op.result.type):
+                op.name = ROUND
             if round_sums and op.name in _ADDITIONS and uses_f16(op.result.type):
                 _round_result(op)
     widen_values(module, F16, F32)
@@ -70,17 +69,6 @@ def widen_values(module: SpirvModule, narrow: Scalar, wide: Scalar) -> None:
             values += [argument for region in op.regions for block in region.blocks for argument in block.arguments]
         for value in values:
             value.type = _widened(value.type, narrow, wide)
-
-
-def _renamed(op: Op) -> str:
-    if op.name not in ("spirv.FConvert", "spirv.Bitcast") or not op.results:
-        return op.name
-    from_half, to_half = uses_f16(op.operands[0].type), uses_f16(op.result.type)
-    if op.name == "spirv.FConvert":
-        return ROUND if to_half else op.name
-    if from_half == to_half:
-        return op.name
-    return TO_HALVES if to_half else TO_WORDS
 
 
 def _widened(type_: Type, narrow: Scalar, wide: Scalar) -> Type:

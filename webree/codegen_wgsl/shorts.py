@@ -2,20 +2,21 @@
 
 Enters: a `SpirvModule` whose values and buffers may be i16: modules with f16 have them, for the passes lay all types of
 16 bits out in one way; bf16 is i16 there. Leaves: the same module, in which every value is i32 and only storage buffers
-still are arrays of i16 (`rules/half.py` loads and stores them). The upper 16 bits of a value are anything; an operation
-that sees them gets its operands extended first. Operations that do not are the same on 32 bits.
+still are arrays of i16. `rules/half.py` loads and stores them, and has the bit casts of all types of 16 bits. The upper
+16 bits of a value are anything; an operation that sees them gets its operands extended first. Operations that do not
+are the same on 32 bits.
 """
 
 from __future__ import annotations
 
 from webree.codegen_wgsl.half import widen_values
 from webree.codegen_wgsl.spirv import Op, SpirvModule, Value, walk
-from webree.codegen_wgsl.types import I16, I32, Scalar, Type, Vector
+from webree.codegen_wgsl.types import F16, I16, I32, Scalar, Type, Vector, scalar_of
 
 __all__ = ["CAST", "SIGN_EXTEND", "ZERO_EXTEND", "widen_shorts"]
 
 # What becomes of ops whose meaning lies in the 16 bits.
-CAST = "i16 bits"
+CAST = "bits of 16"
 SIGN_EXTEND = "i16 with its sign"
 ZERO_EXTEND = "i16 without a sign"
 
@@ -37,9 +38,14 @@ def widen_shorts(module: SpirvModule) -> None:
     """Rewrites all functions and variables of `module` in place."""
     for function in module.functions.values():
         for op in list(walk(function.body)):
-            if any(_is_short(operand.type) for operand in op.operands) or any(_is_short(v.type) for v in op.results):
+            if any(_is_narrow(value.type) for value in (*op.operands, *op.results)):
                 _rewrite(op)
     widen_values(module, I16, I32)
+
+
+def _is_narrow(type_: Type) -> bool:
+    """Of 16 bits, i16 or f16."""
+    return isinstance(type_, Scalar | Vector) and scalar_of(type_) in (F16, I16)
 
 
 def _is_short(type_: Type) -> bool:

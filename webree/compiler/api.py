@@ -101,6 +101,8 @@ def compile(
     for option, folder, name in (("dump_wgsl", dump_wgsl, "webgpu"), ("dump_wasm", dump_wasm, "cpu")):
         if folder is not None and name not in plan.targets:
             raise UsageError(f"{option} is for the target {name}, and the target is {', '.join(plan.targets)}")
+    if accumulate == "f16" and plan.targets == ("vmvx",):
+        raise UsageError("accumulating in f16 has no meaning for the target vmvx, which has no f16")
     if parameters is not None and plan.is_inline:
         raise UsageError(
             f"programs of the execution model {execution_model!r} cannot load parameters; leave the weights in the "

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from webree.codegen_wgsl.emitter import Emitter, unsupported
 from webree.codegen_wgsl.expressions import Expr, binary, call
-from webree.codegen_wgsl.half import ROUND, TO_HALVES, TO_WORDS
+from webree.codegen_wgsl.half import ROUND
 from webree.codegen_wgsl.resources import Binding
 from webree.codegen_wgsl.shorts import CAST, SIGN_EXTEND, ZERO_EXTEND
 from webree.codegen_wgsl.spirv import Op
@@ -82,15 +82,18 @@ def _word_of(emitter: Emitter, kind: Scalar, pair: str) -> str:
     """Two values, an expression that can be repeated, as a u32."""
     if kind == I16:
         return f"((u32({pair}.x) & 65535u) | (u32({pair}.y) << 16u))"
-    return f"{_pack(emitter)}({f'vec2<f32>({pair})' if _is_native(emitter, kind) else pair})"
+    if _is_native(emitter, kind):
+        return f"pack2x16float(vec2<f32>({pair}))"
+    return f"{_pack(emitter)}({pair})"
 
 
 def _low_half(emitter: Emitter, kind: Scalar, value: Expr) -> str:
     """A value in the lower half of a u32."""
     if kind == I16:
         return f"u32({value.text}) & 65535u"
-    single = f"f32({value.text})" if _is_native(emitter, kind) else value.text
-    return f"{_pack(emitter)}(vec2<f32>({single}, 0.0))"
+    if _is_native(emitter, kind):
+        return f"pack2x16float(vec2<f32>(f32({value.text}), 0.0))"
+    return f"{_pack(emitter)}(vec2<f32>({value.text}, 0.0))"
 
 
 def _to_words_of(emitter: Emitter, kind: Scalar, value: Expr, count: int) -> list[str]:
@@ -149,22 +152,9 @@ def _round(emitter: Emitter, op: Op) -> None:
     emitter.define(op.result, _from_words(emitter, F16, _to_words_of(emitter, F16, operand, count)))
 
 
-def _to_halves(emitter: Emitter, op: Op) -> None:
-    """Words -> f16 values, as f32."""
-    _cast(emitter, op, op.operands[0].type, _halves(op.result.type))
-
-
-def _to_words(emitter: Emitter, op: Op) -> None:
-    """f16 values, kept as f32 -> words."""
-    _cast(emitter, op, _halves(op.operands[0].type), op.result.type)
-
-
-def _cast_short(emitter: Emitter, op: Op) -> None:
-    _cast(emitter, op, op.attributes["from"], op.attributes["to"])
-
-
-def _cast(emitter: Emitter, op: Op, source: Type, target: Type) -> None:
+def _cast(emitter: Emitter, op: Op) -> None:
     """The same bits as another type, one of which at least is of 16-bit values."""
+    source, target = op.attributes["from"], op.attributes["to"]
     (operand,) = emitter.arguments(op)
     kinds, counts = (scalar_of(source), scalar_of(target)), (_count(source), _count(target))
     if kinds[0] in (F16, I16) and kinds[1] in (F16, I16):
@@ -196,10 +186,6 @@ def _split_halves(emitter: Emitter, op: Op, kind: Scalar, operand: Expr, count: 
     return _to_words_of(emitter, kind, operand if operand.is_atom else emitter.let(operand), count)
 
 
-def _halves(type_: Type) -> Type:
-    return Vector(F16, type_.count) if isinstance(type_, Vector) else F16
-
-
 def _sign_extend(emitter: Emitter, op: Op) -> None:
     (operand,) = emitter.arguments(op)
     emitter.define(op.result, call("extractBits", operand, Expr("0u"), Expr("16u")))
@@ -218,9 +204,7 @@ def _count(type_: Type) -> int:
 
 RULES: dict[str, Callable[[Emitter, Op], None]] = {
     ROUND: _round,
-    TO_HALVES: _to_halves,
-    TO_WORDS: _to_words,
-    CAST: _cast_short,
+    CAST: _cast,
     SIGN_EXTEND: _sign_extend,
     ZERO_EXTEND: _zero_extend,
 }
