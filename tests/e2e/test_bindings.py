@@ -67,7 +67,26 @@ def _tree_of(arrays: list[Any]) -> Any:
     return values
 
 
+def _operation() -> str:
+    """One operation that reads all arguments: operands are copied to where values between kernels are."""
+    names = [f"%a{index}" for index in range(_COUNT)]
+    maps = ", ".join(["affine_map<(i, j) -> (i, j)>"] * (_COUNT + 1))
+    elements = ", ".join(f"%e{index}: f32" for index in range(_COUNT + 1))
+    lines: list[str] = [
+        f"%empty = tensor.empty() : {_TYPE}",
+        f'%r = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel", "parallel"]}}',
+        f"    ins({', '.join(names)} : {', '.join([_TYPE] * _COUNT)}) outs(%empty : {_TYPE}) {{",
+        f"^bb0({elements}):",
+        "%s0 = arith.mulf %e0, %e0 : f32",
+        *(f"%s{index} = arith.addf %s{index - 1}, %e{index} : f32" for index in range(1, _COUNT)),
+        f"linalg.yield %s{_COUNT - 1} : f32",
+        f"}} -> {_TYPE}",
+    ]
+    return _program(lines, ["%r"], _COUNT)
+
+
 PROGRAMS = {
+    "operation": (_operation, lambda arrays: [sum(arrays[1:], arrays[0] * arrays[0])]),
     "sum": (_sum, lambda arrays: [sum(arrays)]),
     "siblings": (_siblings, lambda arrays: [arrays[0] * array for array in arrays]),
     "tree": (_tree, _tree_of),

@@ -347,31 +347,6 @@ def test_mlir(case: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_too_many_buffers_in_one_operation() -> None:
-    """Several operations are left apart instead (tests/e2e/test_bindings.py)."""
-    count = 12
-    names = [f"%a{index}" for index in range(count)]
-    arguments = ", ".join(f"{name}: tensor<8xf32>" for name in names)
-    maps = ", ".join(["affine_map<(i) -> (i)>"] * (count + 1))
-    elements = ", ".join(f"%e{index}: f32" for index in range(count + 1))
-    sums = "\n".join(
-        f"    %s{index + 1} = arith.addf %{'s' if index else 'e'}{index}, %e{index + 1} : f32"
-        for index in range(count - 1)
-    )
-    error = refused(f"""func.func @f({arguments}) -> tensor<8xf32> {{
-  %empty = tensor.empty() : tensor<8xf32>
-  %r = linalg.generic {{indexing_maps = [{maps}], iterator_types = ["parallel"]}}
-      ins({", ".join(names)} : {", ".join(["tensor<8xf32>"] * count)}) outs(%empty : tensor<8xf32>) {{
-  ^bb0({elements}):
-{sums}
-    linalg.yield %s{count - 1} : f32
-  }} -> tensor<8xf32>
-  return %r : tensor<8xf32>
-}}""")
-    assert "needs 13 storage buffers; the profile 'webgpu' has 8" in str(error)
-    assert error.unsupported
-
-
 def test_a_row_of_unknown_length_in_one_thread() -> None:
     error = refused("""func.func @f(%x: tensor<1x?xf32>) -> tensor<1x?xf32> {
   %one = arith.constant 1 : index

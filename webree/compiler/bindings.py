@@ -2,17 +2,20 @@
 
 Enters: the module at phase `global-optimization`. Leaves: the same module with barriers on values between elementwise
 operations that, fused into one kernel, would read too many arguments, variables and other values that are in buffers of
-their own. What is behind a barrier is handed over in memory, and all such values of a program lie in one buffer. A
-WebGPU device promises 8 storage buffers: https://www.w3.org/TR/webgpu/#limits (maxStorageBuffersPerShaderStage).
+their own. What is behind a barrier is handed over in memory, and all such values of a program lie in one buffer. Of an
+operation that reads too many by itself, operands are copied there. A WebGPU device promises 8 storage buffers:
+https://www.w3.org/TR/webgpu/#limits (maxStorageBuffersPerShaderStage).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from webree.codegen_wgsl.schedules.building import empty, extent_of
 from webree.compiler.walking import walk
+from webree.compiler.weights_codes import generic
 
 __all__ = ["limit_operands"]
 
@@ -48,7 +51,7 @@ def limit_operands(module: Any, limit: int) -> int:
     for op in list(walk(module.operation)):
         if op.name in ("util.func", "util.initializer"):
             for block in _blocks(op):
-                count += _limit_block(block, max(2, limit - 1))  # the result has one, too
+                count += _limit_block(block, max(2, limit - 1))  # all results together have one, too
     return count
 
 
@@ -77,7 +80,7 @@ def _limit_block(block: Any, limit: int) -> int:
             continue
         if not op.name.startswith("linalg."):
             continue
-        count += _cut(op, clusters, limit)
+        count += _cut(op, clusters, limit) + _copy(op, clusters, limit)
         made = _joined(op, clusters)
         clusters.update((result, made) for result in tensors)
     return count
@@ -121,21 +124,70 @@ def _cut(op: Any, clusters: dict[Any, _Cluster], limit: int) -> int:
         if not made:
             break
         largest = max(made, key=lambda operand: len(clusters[operand].leaves))
-        clusters[_put_behind_barrier(largest, op)] = _Cluster(frozenset({_TRANSIENTS}))
+        clusters[_read_instead(largest, op, _behind_barrier)] = _Cluster(frozenset({_TRANSIENTS}))
         count += 1
     return count
 
 
-def _put_behind_barrier(value: Any, user: Any) -> Any:
-    """Let an operation read a value through a barrier; returns what it reads."""
+def _copy(op: Any, clusters: dict[Any, _Cluster], limit: int) -> int:
+    """Copy operands that are alone in their buffers until the rest are few enough."""
+    count = 0
+    while len(_joined(op, clusters).leaves) > limit:
+        alone = [operand for operand in _tensors(op) if _is_alone(_cluster_of(operand, clusters))]
+        if len(alone) < 2:  # the last one would only change places with the copies
+            break
+        clusters[_read_instead(alone[-1], op, _copied)] = _Cluster(frozenset({_TRANSIENTS}))
+        count += 1
+    return count
+
+
+def _is_alone(cluster: _Cluster) -> bool:
+    return len(cluster.leaves) == 1 and cluster.leaves.isdisjoint((_CONSTANTS, _TRANSIENTS))
+
+
+def _copied(value: Any) -> Any:
+    """The same tensor as the result of a kernel of its own; its memory is that of all values between kernels.
+
+    Whether it is all zeros hangs on a number that the compiler cannot see, so that it is no copy to be left out."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith
+
+    kind, word = value.type, ir.IntegerType.get_signless(32)
+    with ir.InsertionPoint.at_block_begin(ir.InsertionPoint.current.block):  # a barrier ends a batch of kernels
+        one = arith.constant(word, 1)
+        is_one = arith.cmpi(0, _behind_barrier(one), one)
+    number = "0.0" if isinstance(kind.element_type, ir.FloatType) else "0"
+    zero = arith.constant(kind.element_type, ir.Attribute.parse(f"{number} : {kind.element_type}"))
+    start = empty(value)
+    sizes = [extent_of(value, dim) for dim in range(kind.rank) if kind.is_dynamic_dim(dim)]
+    segments = ir.DenseI32ArrayAttr.get([len(sizes), 0])
+    region = ir.Operation.create(
+        "flow.dispatch.region", [kind], sizes, attributes={"operandSegmentSizes": segments}, regions=2
+    )
+    identity = ir.AffineMap.get_identity(kind.rank)
+    with ir.InsertionPoint(region.regions[0].blocks.append()):
+        body = lambda arguments: [arith.select(is_one, arguments[0], zero)]  # noqa: E731
+        made = generic([value, start], [identity, identity], ["parallel"] * kind.rank, body)
+        ir.Operation.create("flow.return", operands=[made])
+    return region.results[0]
+
+
+def _behind_barrier(value: Any) -> Any:
+    from iree.compiler import ir
+
+    return ir.Operation.create("util.optimization_barrier", results=[value.type], operands=[value]).results[0]
+
+
+def _read_instead(value: Any, user: Any, change: Callable[[Any], Any]) -> Any:
+    """Let an operation read what `change` makes of a value; returns that."""
     from iree.compiler import ir
 
     with user.context, user.location, ir.InsertionPoint(user):
-        barrier = ir.Operation.create("util.optimization_barrier", results=[value.type], operands=[value]).results[0]
+        made = change(value)
     for index, operand in enumerate(user.operands):
         if operand == value:
-            user.operands[index] = barrier
-    return barrier
+            user.operands[index] = made
+    return made
 
 
 def _is_elementwise(op: Any) -> bool:
