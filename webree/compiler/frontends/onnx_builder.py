@@ -52,13 +52,15 @@ class Builder:
         nodes: those made since `begin`.
         initializers: constants made since the start.
         value_infos: types of values that ONNX's shape inference cannot know.
+        settled: whether nothing else is left to be known of sizes and constants.
     """
 
-    def __init__(self, graph: Any, opset: int, outer: Builder | None = None) -> None:
+    def __init__(self, graph: Any, opset: int, outer: Builder | None = None, *, settled: bool = False) -> None:
         """`outer`: of the graph around this one."""
         from onnx import numpy_helper
 
         self.opset = opset
+        self.settled: bool = outer.settled if outer is not None else settled
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self.value_infos: list[Any] = []
@@ -122,6 +124,10 @@ class Builder:
     def users_of(self, name: str) -> list[Any]:
         """The nodes of this graph that take a value."""
         return [node for node in self._graph.node if name in node.input]
+
+    def maker_of(self, name: str) -> Any:
+        """The node of this graph that makes a value, or None."""
+        return next((node for node in self._graph.node if name in node.output), None)
 
     # --- What is made -------------------------------------------------------------------------------------------------
 

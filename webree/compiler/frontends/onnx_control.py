@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
+from webree.compiler.frontends.onnx_elementwise import tensor_type
 from webree.compiler.frontends.onnx_graph import nodes_of, value_infos_of
 
 __all__ = ["RULES", "complete_loops"]
@@ -27,9 +28,63 @@ def _if(node: Any, build: Builder) -> list[str] | None:
     for pair in zip(branches[0].output, branches[1].output, strict=True):
         sizes = [_static_shape(item) for item in pair]
         if None in sizes or sizes[0] != sizes[1]:
-            return None
+            return _squeeze(node, branches, build)
     yes, no = (_insert(branch, [], build) for branch in branches)
     return [build.op("Where", node.input[0], *pair) for pair in zip(yes, no, strict=True)]
+
+
+def _squeeze(node: Any, branches: tuple[Any, Any], build: Builder) -> list[str] | None:
+    """What PyTorch's exporter makes of `squeeze` along a dimension of unknown size: if it is 1, squeeze, else leave it.
+
+    The results differ in their number of dimensions, and only one can be compiled. The first is, with the demand that
+    the size be 1 whenever the node is reached."""
+    if not build.settled:  # the size may be known once other nodes are folded
+        return None
+    then, otherwise = ([item for item in branch.node if item.op_type != "Constant"] for branch in branches)
+    if [item.op_type for item in (*then, *otherwise)] != ["Squeeze", "Identity"]:
+        return None
+    source = then[0].input[0]
+    axes = Builder(branches[0], build.opset, build).constant_of(then[0].input[1]) if len(then[0].input) > 1 else None
+    shape, kind = build.shape_of(source), build.type_of(source)
+    if axes is None or axes.size != 1 or shape is None or kind is None or otherwise[0].input[0] != source:
+        return None
+    axis = int(axes.reshape(-1)[0]) % len(shape)
+    if _tested_size(node.input[0], build) not in ((source, axis), (source, axis - len(shape))):
+        return None
+    message = f"node {node.name} (If): this module was compiled for the size 1 of dimension {axis} of {source}"
+    checked = build.program(
+        _require_one(shape, kind, axis, message), [source], kind, [*shape[:axis], 1, *shape[axis + 1 :]]
+    )
+    return [build.op("Squeeze", checked, build.constant([axis], "int64"))]
+
+
+def _tested_size(condition: str, build: Builder) -> tuple[str, int] | None:
+    """The value and the dimension that a condition compares with 1."""
+    test = build.maker_of(condition)
+    if test is None or test.op_type != "Equal" or build.constant_of(test.input[1]) != 1:
+        return None
+    size = build.maker_of(test.input[0])
+    index = build.constant_of(size.input[1]) if size is not None and size.op_type == "Gather" else None
+    if index is None or index.size != 1:
+        return None
+    sizes = build.maker_of(size.input[0])
+    if sizes is None or sizes.op_type != "Shape" or sizes.attribute:
+        return None
+    return sizes.input[0], int(index.reshape(-1)[0])
+
+
+def _require_one(shape: Sequence[int | None], kind: Any, axis: int, message: str) -> str:
+    taken, given = (tensor_type(sizes, kind) for sizes in (shape, [*shape[:axis], 1, *shape[axis + 1 :]]))
+    text = message.replace("\\", "/").replace('"', "'")
+    return f"""func.func @f(%x: {taken}) -> {given} {{
+  %axis = arith.constant {axis} : index
+  %one = arith.constant 1 : index
+  %size = tensor.dim %x, %axis : {taken}
+  %fits = arith.cmpi eq, %size, %one : index
+  cf.assert %fits, "{text}"
+  %y = tensor.cast %x : {taken} to {given}
+  return %y : {given}
+}}"""
 
 
 def _loop(node: Any, build: Builder) -> list[str] | None:

@@ -6,13 +6,13 @@ Enters: a node. Leaves: arithmetic, or a program in MLIR where ONNX has no words
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
 from webree.compiler.frontends.onnx_values import Value, constant, value_of, where
 
-__all__ = ["RULES", "elementwise"]
+__all__ = ["RULES", "elementwise", "tensor_type"]
 
 _NOISE = 1 << 16
 """A seeded operator draws its numbers at compile time, up to this many."""
@@ -24,8 +24,7 @@ def elementwise(build: Builder, value: Value, kind: Any, lines: str, shape: list
 
     rank = len(shape)
     loops = ", ".join(f"d{number}" for number in range(rank))
-    sizes = "".join(f"{'?' if size is None else size}x" for size in shape)
-    taken, given = f"tensor<{sizes}{mlir_type(value.kind)}>", f"tensor<{sizes}{mlir_type(kind)}>"
+    taken, given = tensor_type(shape, value.kind), tensor_type(shape, kind)
     dims = [f"  %d{n} = tensor.dim %x, %c{n} : {taken}" for n, size in enumerate(shape) if size is None]
     numbers = [f"  %c{n} = arith.constant {n} : index" for n, size in enumerate(shape) if size is None]
     open_sizes = ", ".join(f"%d{n}" for n, size in enumerate(shape) if size is None)
@@ -42,6 +41,12 @@ def elementwise(build: Builder, value: Value, kind: Any, lines: str, shape: list
   return %y : {given}
 }}"""
     return Value(build, build.program(text, [value.name], numpy.dtype(kind), shape), kind)
+
+
+def tensor_type(shape: Sequence[int | None], kind: Any) -> str:
+    """The builtin tensor type of these sizes and a NumPy type."""
+    sizes = "".join("?x" if size is None else f"{size}x" for size in shape)
+    return f"tensor<{sizes}{mlir_type(kind)}>"
 
 
 def mlir_type(kind: Any) -> str:

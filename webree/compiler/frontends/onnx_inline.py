@@ -15,6 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from webree.compiler.session import location_names
+from webree.errors import CompileError
+
 __all__ = ["DOMAIN", "PROGRAM", "check_sizes", "lower_inline"]
 
 DOMAIN = "webree.inline"
@@ -157,6 +160,7 @@ def _lower_if(op: Any) -> None:
 
     # The importer keeps a node's subgraphs in the order of their attributes' names: else, then.
     otherwise, then = op.regions[0].blocks[0], op.regions[1].blocks[0]
+    _require_one_rank(op, then, otherwise)
     kinds = [
         _common(result.type, *(_terminator(block).operands[index].type for block in (then, otherwise)))
         for index, result in enumerate(op.results)
@@ -172,6 +176,21 @@ def _lower_if(op: Any) -> None:
             values = [to_builtin(value, kind) for value, kind in zip(last.operands, kinds, strict=True)]
             ir.Operation.create("scf.yield", operands=values)
     _replace(op, list(choice.results), op)
+
+
+def _require_one_rank(op: Any, then: Any, otherwise: Any) -> None:
+    pairs = zip(_terminator(then).operands, _terminator(otherwise).operands, strict=True)
+    for one, other in [(builtin_type(left.type), builtin_type(right.type)) for left, right in pairs]:
+        if one.rank != other.rank:
+            names = location_names(str(op.location))
+            raise CompileError(
+                f"node {names[0] if names else ''!r} (If): its branches give tensors of {one.rank} and of {other.rank} "
+                f"dimensions, and which of them runs depends on sizes or values that are not known at compile time. "
+                f"Bind the model's open dimensions (dims={{name: size}}, --dim NAME=SIZE)",
+                op="onnx.If",
+                location=names[0] if names else None,
+                unsupported=True,
+            )
 
 
 def _common(*kinds: Any) -> Any:

@@ -28,6 +28,9 @@ _SCAN_WITHOUT_BATCHES = 9
 _LOOPS = 4  # so deep lie loops within loops
 _IR_VERSION = 4  # from here on initialisers need not be listed as inputs, which exporters ignored before as well
 
+_NAMELESS = frozenset({"?", "-1", "None"})
+"""What exporters call every size that they do not know: these are not one size. Others write -1 as the size."""
+
 # Operators whose conversion takes for granted that optional outputs are there, with their number of outputs.
 _OUTPUT_COUNTS = {"Unique": 4}
 
@@ -106,22 +109,28 @@ def _inline_functions(model: Any, label: str) -> Any:
 
 
 def _bind_dims(model: Any, dims: Mapping[str, int], label: str) -> None:
-    """Write numbers in place of symbolic dimensions, everywhere that they occur."""
+    """Write numbers in place of symbolic dimensions, everywhere that they occur.
+
+    A dimension without a name goes by its place: `image[2]` is the third of the input `image`."""
     graph = model.graph
+    for item in value_infos_of(graph):
+        for dim in item.type.tensor_type.shape.dim:
+            if dim.dim_value < 0 or dim.dim_param in _NAMELESS:
+                dim.Clear()
     initialised = {item.name for item in graph.initializer}
-    known = dict.fromkeys(
-        dim.dim_param
-        for item in graph.input
-        if item.name not in initialised
-        for dim in item.type.tensor_type.shape.dim
-        if dim.dim_param
-    )
+    known: dict[str, list[Any]] = {}
+    for item in graph.input:
+        for axis, dim in enumerate(item.type.tensor_type.shape.dim):
+            if item.name not in initialised and not dim.HasField("dim_value"):
+                known.setdefault(dim.dim_param or f"{item.name}[{axis}]", []).append(dim)
     for name, size in dims.items():
         if name not in known:
             there = f"it has {', '.join(known)}" if known else "its inputs have none"
             raise UsageError(f"{label} has no symbolic dimension {name!r}; {there}")
         if size < 1:
             raise UsageError(f"dimension {name!r} cannot be {size}; give a number of at least 1")
+        for dim in known[name]:
+            dim.dim_value = size  # which takes the place of its name, if it has one
     if dims:
         for item in value_infos_of(graph):
             for dim in item.type.tensor_type.shape.dim:

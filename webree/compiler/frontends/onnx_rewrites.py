@@ -49,7 +49,7 @@ RULES: Mapping[str, Callable[[Any, Builder], str | list[str] | None]] = {
 """Rules by the operator's name, in the standard domain."""
 
 _DEFAULT_DOMAINS = ("", "ai.onnx")
-_ROUNDS = 8
+_ROUNDS = 16
 
 
 def simplify(model: Any, infer_shapes: Callable[[Any], Any]) -> Any:
@@ -61,6 +61,8 @@ def simplify(model: Any, infer_shapes: Callable[[Any], Any]) -> Any:
         if _rewrite(model):
             continue
         if not has_composites:
+            if _rewrite(model, settled=True):
+                continue
             break
         model = expand_composites(infer_shapes(model))
     return model
@@ -73,9 +75,9 @@ def name_nodes(graph: Any) -> None:
             node.name = f"{node.op_type}_{index}"
 
 
-def _rewrite(model: Any) -> bool:
+def _rewrite(model: Any, *, settled: bool = False) -> bool:
     """Fold, and apply the rules to the nodes of the main graph and of those within. Whether anything changed."""
-    changed = _rewrite_graph(model.graph, Builder(model.graph, opset_of(model)))
+    changed = _rewrite_graph(model.graph, Builder(model.graph, opset_of(model), settled=settled))
     if changed and not any(item.domain == DOMAIN for item in model.opset_import):
         item = model.opset_import.add()
         item.domain, item.version = DOMAIN, 1

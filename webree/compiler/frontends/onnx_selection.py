@@ -71,22 +71,39 @@ def _pad(node: Any, build: Builder) -> str | None:
     if mode == "constant" and known is not None:
         return _cut(build, value, known.reshape(-1).tolist(), numbers, fill, len(shape))
     if result is None or any(size in (None, 0) for size in shape):
-        return None
+        return None if known is None else _pad_open(build, value, known.reshape(-1).tolist(), numbers, mode)
     before = value_of(build, pads).cast("int64")
     for position, axis in enumerate(numbers):
         size, length = shape[axis] or 0, result[axis]
         rows = constant(build, list(range(length)), "int64") - before.item(0, position)
-        held = rows.clip(0, size - 1)
-        if mode == "wrap":
-            held = rows.remainder(size)
-        elif mode == "reflect":
-            rows = rows.remainder(max(2 * size - 2, 1))
-            held = minimum(rows, 2 * size - 2 - rows)
+        held = _source_rows(rows, constant(build, size, "int64"), mode)
         value = value.gather(held, axis)
         if mode == "constant":
             inside = held.equals(rows).reshape(*[length if number == axis else 1 for number in range(len(shape))])
             empty = value_of(build, fill).reshape(*[1] * len(shape)) if fill else 0
             value = where(inside, value, value.same(empty))
+    return value.name
+
+
+def _source_rows(rows: Value, size: Value, mode: str) -> Value:
+    """Which rows of `size` stand at the numbers `rows`, some of them before the first or behind the last."""
+    if mode == "wrap":
+        return rows.remainder(size)
+    if mode == "reflect":
+        rows = rows.remainder(maximum(2 * size - 2, 1))
+        return minimum(rows, 2 * size - 2 - rows)
+    return rows.clip(0, size - 1)
+
+
+def _pad_open(build: Builder, value: Value, pads: Sequence[int], numbers: Sequence[int], mode: str) -> str | None:
+    """Known padding of sizes that are known at run time only."""
+    for position, axis in enumerate(numbers):
+        first, last = pads[position], pads[len(numbers) + position]
+        if first or last:
+            sizes = Value(build, build.op("Shape", value.name), "int64")
+            size = sizes.gather(constant(build, axis, "int64"))
+            rows = constant(build, -first, "int64").make("Range", size + last, 1)
+            value = value.gather(_source_rows(rows, size, mode), axis)
     return value.name
 
 
