@@ -347,20 +347,6 @@ def test_mlir(case: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_row_of_unknown_length_in_one_thread() -> None:
-    error = refused("""func.func @f(%x: tensor<1x?xf32>) -> tensor<1x?xf32> {
-  %one = arith.constant 1 : index
-  %length = tensor.dim %x, %one : tensor<1x?xf32>
-  %empty = tensor.empty(%length) : tensor<1x?xf32>
-  %y = linalg.softmax dimension(1) ins(%x : tensor<1x?xf32>) outs(%empty : tensor<1x?xf32>) -> tensor<1x?xf32>
-  return %y : tensor<1x?xf32>
-}""")
-    assert "a thread would keep 8,589,933,568 bytes of intermediate values, and 1,048,576 is what kernels may" in str(
-        error
-    )
-    assert error.unsupported
-
-
 def test_failure_inside_the_progress_callback_is_the_callers_own() -> None:
     class Stop(Exception):
         pass

@@ -173,6 +173,18 @@ def test_a_type_that_wgsl_lacks_is_named_with_its_place() -> None:
     assert caught.value.unsupported
 
 
+def test_more_intermediate_values_than_a_thread_may_keep() -> None:
+    body = """%kept = spirv.Variable : !spirv.ptr<!spirv.array<262145 x i32>, Function>
+        %place = spirv.AccessChain %kept[%index]
+            : !spirv.ptr<!spirv.array<262145 x i32>, Function>, i32 -> !spirv.ptr<i32, Function>
+        spirv.Store "Function" %place, %a : i32
+        %r = spirv.Load "Function" %place : i32"""
+    told = "a thread would keep 1,048,580 bytes of intermediate values, and 1,048,576 is what kernels may"
+    with pytest.raises(CompileError, match=told) as caught:
+        translate_text(kernel_text(body, ["i32"], "i32"))
+    assert caught.value.unsupported
+
+
 def test_f16_needs_its_feature_or_is_packed_into_words() -> None:
     text = kernel_text("%r = spirv.FAdd %a, %a : f16", ["f16"], "f16")
     native = translate_text(text, features={"shader-f16"})
