@@ -12,7 +12,8 @@ export type TypedArray =
   | Float32Array
   | Float64Array;
 
-/** A tensor: elements in row-major order. bool is a Uint8Array; float16 a Uint16Array of bits in older browsers. */
+/** A tensor: elements in row-major order. bool is a Uint8Array; float16 a Float16Array, in older browsers a
+ *  Uint16Array of its bits. */
 export interface Tensor {
   data: TypedArray;
   shape: number[];

@@ -47,11 +47,36 @@ function buffersIn(result) {
   return [...found];
 }
 
+/** @type {any} */
+const HalfArray = /** @type {any} */ (globalThis).Float16Array;
+
+/**
+ * Pyodide cannot look at a Float16Array: on the way in its bits become a Uint16Array that says what they are, on the
+ * way out a tensor of float16 gets one where there are any.
+ *
+ * @param {any} value  @param {boolean} outwards  @returns {any}
+ */
+function withHalves(value, outwards) {
+  if (!HalfArray || value === null || typeof value !== "object" || value instanceof ArrayBuffer) return value;
+  if (value instanceof HalfArray) {
+    const bits = new Uint16Array(value.buffer, value.byteOffset, value.length);
+    return Object.assign(bits, { dtype: "float16" });
+  }
+  if (ArrayBuffer.isView(value)) return value;
+  if (Array.isArray(value)) return value.map((item) => withHalves(item, outwards));
+  if (Object.getPrototypeOf(value) !== Object.prototype) return value;
+  if (outwards && value.dtype === "float16" && value.data instanceof Uint16Array) {
+    const { buffer, byteOffset, length } = value.data;
+    return { ...value, data: new HalfArray(buffer, byteOffset, length) };
+  }
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withHalves(item, outwards)]));
+}
+
 self.onmessage = async ({ data: { id, method, args } }) => {
   try {
     if (method === "start") started ??= start(args);
     const page = await started;
-    const answer = method === "start" ? { result: null } : await page.answer(method, args);
+    const answer = method === "start" ? { result: null } : withHalves(await page.answer(method, withHalves(args, false)), true);
     postMessage({ id, ...answer }, buffersIn(answer));
   } catch (error) {
     // Not Python's: Pyodide or the wheel could not be loaded.

@@ -12,6 +12,7 @@ import pytest
 import webree
 from tests.conftest import Machine
 from tests.types.mixed_model import COUNT, ROWS, Row, inputs, profiles, text
+from tests.types.mixed_network import check_network, network, network_inputs
 
 
 def check(found: Any, wanted: Any, where: str) -> None:
@@ -40,3 +41,13 @@ def test_every_operation(machine: Machine, rows: tuple[Row, ...], count: str, se
                 with np.errstate(all="ignore"):
                     wanted = row.reference(*arrays)
                 check(getattr(module, row.name)(*arrays), wanted, f"{row.name}, {profile} (WEBREE_SEED={seed})")
+
+
+def test_a_network(machine: Machine, seed: int) -> None:
+    """f16 weights, int16 and uint16 data and bf16 tensors; of any batch."""
+    for profile in profiles(machine):
+        data = webree.compile(network(seed), target=machine.target, profile=profile)
+        with webree.load(data, device=machine.device) as module:
+            for batch in (5, 1):
+                feeds = network_inputs(seed, batch)
+                check_network(seed, feeds, list(module.main(*feeds)))

@@ -26,7 +26,6 @@ _TYPED_ARRAYS: Mapping[str, str] = {
     "Uint16Array": "uint16",
     "Int32Array": "int32",
     "Uint32Array": "uint32",
-    "Float16Array": "float16",
     "Float32Array": "float32",
     "Float64Array": "float64",
     "BigInt64Array": "int64",
@@ -47,7 +46,7 @@ _ARRAY_NAMES: Mapping[str, str] = {
     "uint32": "Uint32Array",
     "int64": "BigInt64Array",
     "uint64": "BigUint64Array",
-    "float16": "Float16Array",
+    "float16": "Uint16Array",  # of bits: Pyodide cannot look at a Float16Array; web/worker.js makes it one
     "float32": "Float32Array",
     "float64": "Float64Array",
 }
@@ -119,7 +118,7 @@ def from_js(value: Any) -> tuple[JsByteSource, str, int]:
     """Bytes (not copied), NumPy name of the element type ("" for an ArrayBuffer or DataView) and element count of a
     JavaScript array for which `is_js_array` holds."""
     name = _constructor_name(value)
-    dtype = _TYPED_ARRAYS[name]
+    dtype = getattr(value, "dtype", None) or _TYPED_ARRAYS[name]
     if name.endswith("ArrayBuffer"):
         source = js.Uint8Array.new(value)
     else:
@@ -131,10 +130,7 @@ def typed_array(source: ByteSource, dtype: str) -> Any:
     """A JavaScript typed array with the elements of a NumPy type's name; it owns its memory.
 
     bool gives a Uint8Array, and types that JavaScript lacks (bfloat16, complex) a Uint8Array of their bytes."""
-    kind = getattr(js, _ARRAY_NAMES.get(dtype, "Uint8Array"), None)
-    if kind is None:  # Float16Array is younger than WebGPU.
-        kind = js.Uint16Array
-    return kind.new(js_bytes(source).slice().buffer)
+    return getattr(js, _ARRAY_NAMES.get(dtype, "Uint8Array")).new(js_bytes(source).slice().buffer)
 
 
 def js_bytes(source: ByteSource) -> Any:
