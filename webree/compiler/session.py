@@ -30,7 +30,11 @@ _TORCH_OPERATOR = re.compile(r'name = "([\w.]+)"')
 _CURRENT_OPERATION = re.compile(r"\n+[^\n]*see current operation: (?P<operation>.*)", re.DOTALL)
 _MESSAGE_LENGTH = 1000
 _SUMMARIES = ("failed to run translation of source executable", "failed to serialize", "failed to translate the MLIR")
-_UNSUPPORTED = ("failed to legalize", "not supported", "unsupported", "unimplemented", "Dialect `", "unhandled")
+_UNSUPPORTED = (
+    *("failed to legalize", "not supported", "unsupported", "unimplemented", "unhandled"),
+    *("Dialect `", "unregistered dialect", "' is unknown"),
+)
+_ADVICE = ". If this is intended, please "  # use a flag of MLIR's own tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Session:
             buffer = data if is_bytecode else data + b"\0"
             source = self._api.Source.wrap_buffer(self._session, buffer, buffer_name=name)
             if not invocation.parse_source(source):
-                raise invocation.error("not valid MLIR")
+                raise invocation.error("not valid MLIR", name)
             return invocation.export_module()
 
     def run(self, module: Any, *, start: str | None, end: str, what: str) -> Any:
@@ -174,23 +178,27 @@ class _Invocation:
             self._library.ireeCompilerInvocationSetCompileFromPhase(handle, start.encode())
         self._library.ireeCompilerInvocationSetCompileToPhase(handle, end.encode())
 
-    def error(self, what: str) -> CompileError:
-        """The `CompileError` for a failed step: the first error in full, the number of further ones."""
+    def error(self, what: str, place: str | None = None) -> CompileError:
+        """The `CompileError` for a failed step: the first error in full, the number of further ones.
+
+        `place`: where it is if the compiler does not say."""
         if not self._errors:
-            return CompileError(f"{what}, and the compiler gives no reason")
+            where = f"{place}: " if place else ""
+            return CompileError(f"{where}{what}, and the compiler gives no reason", location=place)
         first = self._errors[0]
         others = _unique(
             error.message
             for error in self._errors[1:]
             if error.message != first.message and not error.message.startswith(_SUMMARIES)
         )
-        where = f"{first.location}: " if first.location else ""
+        place = first.location or place
+        where = f"{place}: " if place else ""
         more = "".join(f"\n  also: {_shortened(message)}" for message in others[:3])
         unsupported = any(mark in first.message for mark in _UNSUPPORTED)
         return CompileError(
             f"{where}{what}: {_shortened(first.message)}{more}",
             op=first.op,
-            location=first.location,
+            location=place,
             unsupported=unsupported,
         )
 
@@ -214,6 +222,7 @@ def parse_diagnostic(text: str, is_error: bool) -> Diagnostic:
         text = text[located.end() :]
     operation = _CURRENT_OPERATION.search(text)
     message = (text[: operation.start()] if operation else text).partition("\n\n")[0].strip()
+    message = message.partition(_ADVICE)[0]
     quoted = _QUOTED_OP.search(message)
     op = quoted.group(1) if quoted else None
     if op == "torch.operator":

@@ -158,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compile and write the file; says its size and the time on standard error."""
     model: Path = arguments.model
     if not model.is_file():
-        raise UsageError(f"no model file at {model}")
+        raise UsageError(f"{model} is a folder, not a model file" if model.is_dir() else f"no model file at {model}")
     ending = f".{arguments.compile_to}.mlir" if arguments.compile_to else ".vmfb"
     output: Path = arguments.output or model.with_suffix(ending)
     if output.resolve() == model.resolve():

@@ -104,6 +104,7 @@ class Format:
 
 
 _START_BYTES = 4096
+_LARGEST_SIZE = (1 << 31) - 1  # of one axis: kernels count in 32 bits
 _TO_ONNX = "export the model to ONNX"
 _TO_PT2 = "load it and compile the module itself, or save torch.export.export(module, inputs) as .pt2"
 
@@ -176,6 +177,9 @@ def import_model(
 
     Raises `CompileError` for what no front end reads or what its front end refuses, `UsageError` for a format name
     that does not exist."""
+    for name, size in dims.items():
+        if size > _LARGEST_SIZE:
+            raise UsageError(f"dimension {name!r} cannot be {size}; give a number of at most {_LARGEST_SIZE}")
     chosen = _detect(source) if input_format == "auto" else _named(input_format)
     if not chosen.reader:
         raise CompileError(

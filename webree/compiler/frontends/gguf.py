@@ -154,7 +154,7 @@ class _Model:
             else:
                 found[f"{prefix}.ffn_up"] = self._matrix(f"{prefix}.ffn_up", width, hidden)
             found[f"{prefix}.ffn_down"] = self._matrix(f"{prefix}.ffn_down", hidden, width)
-        self._names = tuple(found)
+        self._columns = {name: weight.columns for name, weight in found.items()}
         return found
 
     def vectors(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class _Model:
             found[f"{name}.weight"] = self._values(f"{name}.weight", (shape.width,))
             if shape.layer_norm:
                 found[f"{name}.bias"] = self._values(f"{name}.bias", (shape.width,))
-        for name in self._names:
+        for name, columns in self._columns.items():
             prefix, _, kind = name.rpartition(".")
             parts = _PARTS.get(kind, (kind,))
             names = [f"{prefix}.{part}.bias" if prefix else f"{part}.bias" for part in parts]
@@ -176,7 +176,11 @@ class _Model:
             if own in self._file.tensors:
                 names = [own]
             if any(item in self._file.tensors for item in names):
-                found[own] = np.concatenate([self._values(item, None) for item in names])
+                values = [self._values(item, None) for item in names]
+                if any(part.ndim != 1 for part in values) or sum(map(len, values)) != columns:
+                    shapes = ", ".join(str(list(part.shape)) for part in values)
+                    raise self._error(f"{' and '.join(names)} have the shapes {shapes}, expected {columns} values")
+                found[own] = np.concatenate(values)
         if self._kind.rope is None:
             places = self._values("position_embd.weight", None)
             if places.ndim != 2 or places.shape[0] < shape.context or places.shape[1] != shape.width:

@@ -7,6 +7,7 @@ does not know) is refused here. Text that was written for earlier versions is re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,12 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
             f"{source.label}: dimensions can be bound by name in ONNX models only (given: {', '.join(sorted(dims))}); "
             "in MLIR, write the sizes into the types"
         )
-    module = _parse(session, source.read(), source.label)
+    # Operations of dialects that the compiler does not know end the process in its passes: they are refused here.
+    session.context.allow_unregistered_dialects = False
+    try:
+        module = _parse(session, source.read(), source.label)
+    finally:
+        session.context.allow_unregistered_dialects = True
     _check_names(module, source.label)
     if not any(op.name in _FUNCTIONS and _is_public(op) for op in _children(module)):
         raise CompileError(
@@ -56,15 +62,36 @@ def _parse(session: Session, data: bytes, label: str) -> Any:
     try:
         return session.parse(data, label)
     except CompileError as error:
+        error = _with_operation(error, data)
         rewritten = data if is_bytecode else modernise(data)
         if rewritten == data:
-            raise
+            raise error from None
         try:
             return session.parse(rewritten, label)
         except CompileError as later:
             if later.location is None or later.location.split(":")[1:2] == (error.location or "").split(":")[1:2]:
                 raise error from None  # its columns are those of the file
             raise later from None
+
+
+def _with_operation(error: CompileError, data: bytes) -> CompileError:
+    """The error, with the name of an operation whose dialect the compiler does not know: MLIR gives only its place."""
+    place = re.search(r":(\d+):(\d+)\Z", error.location or "")
+    if place is None or "operation being parsed with an unregistered dialect" not in str(error):
+        return error
+    lines = data.split(b"\n")
+    line = lines[int(place[1]) - 1] if int(place[1]) <= len(lines) else b""
+    names = re.findall(rb'"([\w.$]+)"', line[: int(place[2]) - 1])
+    if not names:
+        return error
+    op = names[-1].decode()
+    return CompileError(
+        f"{error.location}: not valid MLIR: the compiler does not know the dialect of {op!r}; programs in linalg, "
+        "TOSA, StableHLO and torch are compiled",
+        op=op,
+        location=error.location,
+        unsupported=True,
+    )
 
 
 def _is_public(op: Any) -> bool:

@@ -46,9 +46,9 @@ def _import(
     except WebreeError:
         raise
     except Exception as error:  # whatever ONNX's own code does with damaged content (bytes for names, no types, …)
+        kind = "" if isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: "
         raise CompileError(
-            f"{source.label} is damaged or not a valid ONNX model: {type(error).__name__}: {one_line(error)}",
-            location=source.label,
+            f"{source.label} is damaged or not a valid ONNX model: {kind}{one_line(error)}", location=source.label
         ) from error
     module, signature = _build(session, model, weights, source.label, entry_name)
     return module, signature, opset_of(model)

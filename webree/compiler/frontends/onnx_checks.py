@@ -114,6 +114,7 @@ def check_model(model: Any, label: str) -> None:
 
     try:
         onnx.checker.check_model(model)
+        _refuse_references(model, label)
         onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except onnx.checker.ValidationError as error:
         raise CompileError(f"{label} is not a valid ONNX model: {one_line(error)}", location=label) from error
@@ -127,6 +128,18 @@ def check_model(model: Any, label: str) -> None:
             op=f"onnx.{found['op']}",
             location=node,
         ) from error
+
+
+def _refuse_references(model: Any, label: str) -> None:
+    """Attributes that refer to those of a function, in no function."""
+    for node in nodes_of(model.graph):
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                raise CompileError(
+                    f"{label} is damaged: the attribute {attribute.name!r} of node {node_label(node)} refers to "
+                    f"{attribute.ref_attr_name!r} of a function, and the node is in none",
+                    location=node.name or label,
+                )
 
 
 _OTHER_TYPE = re.compile(

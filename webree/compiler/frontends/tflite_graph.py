@@ -176,7 +176,9 @@ class Graph:
             results = self._lower(subgraph, op)
         except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             # Whatever a rule does with an operator whose inputs have ranks and types that no converter writes.
-            raise op.invalid(f"its inputs do not fit it ({type(error).__name__}: {error})") from error
+            found = (subgraph.tensors[index] for index in info.inputs if index >= 0)
+            kinds = ", ".join(f"{tensor.element.title} {[*tensor.shape]}" for tensor in found)
+            raise op.invalid(f"its inputs ({kinds or 'none'}) do not fit it or its options") from error
         for index, value in zip(info.outputs, results, strict=False):
             values[index] = self._checked(op, subgraph.tensors[index], value)
 
