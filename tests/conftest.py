@@ -2,9 +2,10 @@
 
 Enters: the machine. Leaves: the fixtures `adapter_name` (every native test that takes it, or `device`, runs once on
 lavapipe and once on SwiftShader) and `device`; `machine`, for tests that run on every device there is, the CPU device
-included, where they need neither Vulkan nor the marker `native`; and `seed`. Chromium ships SwiftShader as a Vulkan
-driver; the loader is told of it here, before wgpu is imported, so that one process sees both. An adapter that is
-missing skips the test with the package that brings it; where CI is set, it fails.
+included, where they need neither Vulkan nor the marker `native`; and `seed`. The seed, and the folder of modules that
+tests share (tests/compiling.py), are those of scripts/run_tests.py, or of this run, for all of its workers. Chromium
+ships SwiftShader as a Vulkan driver; the loader is told of it here, before wgpu is imported, so that one process sees
+both. An adapter that is missing skips the test with the package that brings it; where CI is set, it fails.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.compiling import FOLDER_VARIABLE
 from webree.hal.device import AdapterInfo, Device
 from webree.hal.registry import create_driver
 from webree.waiting import run_sync
@@ -49,6 +52,23 @@ def _tell_the_vulkan_loader() -> None:
 
 
 _tell_the_vulkan_loader()
+# NumPy's threads wait by spinning: with a worker for each core they spend ten times the work of a small product on it.
+# Read when NumPy is imported, which is later.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In the process that starts the workers, if there are any: they find both in their environment."""
+    os.environ.setdefault("WEBREE_SEED", str(secrets.randbelow(1 << 31)))
+    if FOLDER_VARIABLE not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="webree-modules-")
+        os.environ[FOLDER_VARIABLE] = folder.name
+        config.add_cleanup(lambda: os.environ.pop(FOLDER_VARIABLE))
+        config.add_cleanup(folder.cleanup)
+
+
+def pytest_report_header() -> str:
+    return f"WEBREE_SEED={os.environ['WEBREE_SEED']}"
 
 
 def find_adapter(name: str) -> AdapterInfo:
@@ -107,4 +127,4 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
 @pytest.fixture(scope="session")
 def seed() -> int:
     """Of this run; set WEBREE_SEED to repeat one."""
-    return int(os.environ.get("WEBREE_SEED") or secrets.randbelow(1 << 31))
+    return int(os.environ["WEBREE_SEED"])

@@ -172,6 +172,7 @@ def reference(model: bytes, inputs: Mapping[str, Tensor]) -> list[Tensor]:
     """What ONNX Runtime computes on the CPU, without the graph changes that trade accuracy for speed."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.intra_op_num_threads = 1  # more of them wait by spinning, on cores that other tests need
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return [np.asarray(output) for output in session.run(None, dict(inputs))]
 

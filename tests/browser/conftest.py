@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,20 +29,44 @@ def open_session(
         return pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
 
 
+_SHARED: list[BrowserSession] = []
+
+FORGET = """
+for name in [name for name in globals() if not name.startswith("__")]:
+    del globals()[name]
+__import__("gc").collect()
+None
+"""
+
+
+@contextmanager
+def _shared(session: BrowserSession) -> Iterator[BrowserSession]:
+    _SHARED.append(session)
+    yield session
+    _SHARED.remove(session)
+    session.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Python's globals in the shared browsers, and the devices that they keep, end with the file that made them."""
+    yield
+    for session in _SHARED:
+        session.run(FORGET)
+
+
 @pytest.fixture(scope="session")
 def session() -> Iterator[BrowserSession]:
-    """The shared browser. Tests leave no module open and no global behind that another could trip over."""
-    with_browser = open_session()
-    yield with_browser
-    with_browser.close()
+    """The shared browser. Tests leave no module open."""
+    with _shared(open_session()) as with_browser:
+        yield with_browser
 
 
 @pytest.fixture(scope="session")
 def alone() -> Iterator[BrowserSession]:
     """A browser without WebGPU, with a page that may not share memory: no threads."""
-    without = open_session(adapter="none", isolated=False)
-    yield without
-    without.close()
+    with _shared(open_session(adapter="none", isolated=False)) as without:
+        yield without
 
 
 @pytest.fixture(scope="session", params=["threads", "alone"])

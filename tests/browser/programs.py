@@ -1,12 +1,12 @@
-"""Small programs that the browser tests compile, in MLIR."""
+"""Small programs in MLIR, and how the browser tests compile these and whole models: once a run."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Mapping
 
 import numpy as np
 
-import webree
+from tests.compiling import compiled
 
 MIXED = """
 func.func @main(%x: tensor<2x3xf32>, %n: tensor<2x3xi32>) -> (tensor<2x3xf32>, tensor<2x3xi32>) {
@@ -50,7 +50,11 @@ func.func @main(%x: tensor<1x{size}xf32>) -> tensor<1x{size}xf32> {{
 """
 
 
-@functools.cache
-def compiled(source: str) -> bytes:
-    """The module's bytes."""
-    return webree.compile(source.encode(), profile="webgpu-software")
+def on_webgpu(model: bytes | str, dims: Mapping[str, int] | None = None) -> bytes:
+    """The module for the browser's WebGPU, which SwiftShader computes here."""
+    return compiled(model, profile="webgpu-software", dims=dims)
+
+
+def on_cpu(model: bytes | str, dims: Mapping[str, int] | None = None) -> bytes:
+    """The module for the browser's CPU device."""
+    return compiled(model, target="cpu", dims=dims)

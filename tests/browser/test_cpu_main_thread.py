@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import webree
 from tests.browser.conftest import CPU_THREADS
-from tests.browser.programs import MIXED
+from tests.browser.programs import MIXED, on_cpu
 from tests.hal_cts import wasm_kernels
 from webree.tools.browser_session import BrowserSession
 
@@ -85,7 +84,7 @@ def page(session: BrowserSession) -> Iterator[Any]:
 
 
 def test_a_module_on_the_pages_thread(session: BrowserSession, page: Any) -> None:
-    found = page.evaluate(CALL, session.serve("main.vmfb", webree.compile(MIXED.encode(), target="cpu")))
+    found = page.evaluate(CALL, session.serve("main.vmfb", on_cpu(MIXED)))
     np.testing.assert_array_equal(found["y"], [2, 4, 6, 8, 10, 12])
     np.testing.assert_array_equal(found["m"], [1, 4, 9, 16, 25, 36])
     assert f"{CPU_THREADS} worker threads" in found["description"]

@@ -1,67 +1,17 @@
-"""Whole models on the CPU device in Chromium, against ONNX Runtime; memory over many calls; modules for two devices."""
+"""The CPU device in Chromium: memory over many calls, modules for two devices, threads that end or die."""
 
 from __future__ import annotations
-
-import functools
-import os
-import secrets
 
 import numpy as np
 import pytest
 
-import webree
-from tests.browser.conftest import CPU_THREADS
-from tests.browser.programs import DYNAMIC, MIXED
-from tests.models import MODELS, NATIVE_MODELS, Model, reference, relative_error
+from tests.browser.programs import DYNAMIC, MIXED, on_cpu
+from tests.compiling import compiled
+from tests.models import relative_error
 from webree.errors import DeviceError
 from webree.tools.browser_session import BrowserSession
 
 pytestmark = pytest.mark.browser
-
-CALLS = 2
-SMALL = ("magika", "squeezenet")
-CPU_MODELS = (*MODELS, *NATIVE_MODELS)
-
-
-@functools.cache
-def module_of(name: str, seed: int) -> bytes:
-    model = next(model for model in CPU_MODELS if model.name == name)
-    return webree.compile(model.make(seed), target="cpu", dims=dict(model.dims))
-
-
-@pytest.fixture(scope="module")
-def seed() -> int:
-    return int(os.environ.get("WEBREE_SEED") or secrets.randbelow(1 << 31))
-
-
-def check(session: BrowserSession, model: Model, seed: int) -> str:
-    """Compare a few calls with ONNX Runtime; the description of the device that they ran on."""
-    data = model.make(seed)
-    module = session.load(module_of(model.name, seed), device="cpu")
-    try:
-        assert module.adapter == "wasm"
-        for call in range(CALLS):
-            inputs = model.inputs(seed + call)
-            expected = reference(data, inputs)
-            found = module.call("main", [*inputs.values()])
-            assert [array.shape for array in found] == [array.shape for array in expected]
-            for mine, theirs in zip(found, expected, strict=True):
-                error = relative_error(mine, theirs)
-                assert error <= model.tolerance, f"relative error {error:.2e} (WEBREE_SEED={seed})"
-        return module.description
-    finally:
-        module.close()
-
-
-@pytest.mark.parametrize("model", CPU_MODELS, ids=lambda model: model.name)
-def test_agrees_with_onnx_runtime(session: BrowserSession, model: Model, seed: int) -> None:
-    assert f"{CPU_THREADS} worker threads" in check(session, model, seed)
-
-
-@pytest.mark.parametrize("model", [model for model in MODELS if model.name in SMALL], ids=lambda model: model.name)
-def test_agrees_without_threads_and_without_webgpu(alone: BrowserSession, model: Model, seed: int) -> None:
-    assert alone.page.evaluate("navigator.gpu ? navigator.gpu.requestAdapter() : null") is None
-    assert "on Python's thread" in check(alone, model, seed)
 
 
 def test_memory_stays_level_over_200_calls(cpu_session: BrowserSession) -> None:
@@ -92,15 +42,15 @@ def test_memory_stays_level_over_200_calls(cpu_session: BrowserSession) -> None:
         del module
         [lengths[0][0], lengths[1][0], lengths[0][1], lengths[1][1]]
         """,
-        data=webree.compile(DYNAMIC.encode(), target="cpu"),
+        data=on_cpu(DYNAMIC),
     )
     assert early == late
     assert held_early == held_late
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def for_both() -> bytes:
-    return webree.compile(DYNAMIC.encode(), target="webgpu,cpu", profile="webgpu-software")
+    return compiled(DYNAMIC, target="webgpu,cpu", profile="webgpu-software")
 
 
 def dynamic_inputs() -> list[np.ndarray]:
@@ -142,7 +92,7 @@ def test_one_module_where_webgpu_is_missing(alone: BrowserSession, for_both: byt
 def test_a_module_for_webgpu_alone_where_it_is_missing(alone: BrowserSession) -> None:
     """What the module has, what the browser lacks, and what to do."""
     with pytest.raises(DeviceError) as caught:
-        alone.load(webree.compile(DYNAMIC.encode(), target="webgpu"))
+        alone.load(compiled(DYNAMIC))
     for part in ("webgpu", "no WebGPU adapter"):
         assert part in str(caught.value)
 
@@ -167,10 +117,10 @@ def test_devices_that_nobody_uses_end_their_threads(session: BrowserSession) -> 
             gc.collect()
         sum(reference() is not None for reference in engines)
         """,
-        data=webree.compile(MIXED.encode(), target="cpu"),
+        data=on_cpu(MIXED),
     )
     assert alive == 0
-    for _ in range(100):
+    for _ in range(600):
         if len(session.page.workers) <= before:
             break
         session.page.wait_for_timeout(100)
@@ -205,7 +155,7 @@ def test_after_a_worker_died_the_module_is_loaded_again(cpu_session: BrowserSess
         del module, again, y, m
         [first, second, works]
         """,
-        data=webree.compile(MIXED.encode(), target="cpu"),
+        data=on_cpu(MIXED),
     )
     for message in (first, second):
         assert "a worker of the CPU device died: out of luck" in message

@@ -5,12 +5,9 @@ The token goes from call to call as a `DeviceArray`; the keys and values never l
 
 from __future__ import annotations
 
-import os
-import secrets
-
 import pytest
 
-import webree
+from tests.browser.programs import on_cpu, on_webgpu
 from tests.llm.random_models import RandomModel, random_gpt2, random_llama
 from webree.tools.browser_session import BrowserSession
 
@@ -18,27 +15,25 @@ pytestmark = pytest.mark.browser
 
 GENERATE = """
 import array, webree
-module = await webree.load_async(url, device=device)
-tokens = [await module.prefill.on_device_async(array.array("i", prompt))]
-while len(tokens) < count:
-    tokens.append(await module.decode.on_device_async(tokens[-1]))
-answer = [int((await token.to_host_async())[0]) for token in tokens]
-position = int(await module.position_async())
-await module.close_async()
-[answer, position, module.device.info.name]
+
+async def generate():
+    module = await webree.load_async(url, device=device)
+    tokens = [await module.prefill.on_device_async(array.array("i", prompt))]
+    while len(tokens) < count:
+        tokens.append(await module.decode.on_device_async(tokens[-1]))
+    answer = [int((await token.to_host_async())[0]) for token in tokens]
+    position = int(await module.position_async())
+    await module.close_async()
+    return [answer, position, module.device.info.name]
+
+await generate()
 """
-
-
-@pytest.fixture(scope="module")
-def seed() -> int:
-    return int(os.environ.get("WEBREE_SEED") or secrets.randbelow(1 << 31))
 
 
 def check(session: BrowserSession, model: RandomModel, seed: int, count: int, device: str) -> None:
     print(f"WEBREE_SEED={seed}")
     prompt, expected = model.greedy(seed, 21, count)
-    profile = "webgpu-software" if device == "webgpu" else None
-    data = webree.compile(model.data, target=device, profile=profile, dims={"context": 96})
+    data = (on_cpu if device == "cpu" else on_webgpu)(model.data, {"context": 96})
     url = session.serve("language.vmfb", data)
     answer, position, adapter = session.run(GENERATE, url=url, device=device, prompt=prompt, count=count)
     assert answer == expected

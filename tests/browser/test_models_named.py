@@ -1,7 +1,4 @@
-"""The models promised by name in Chromium on WebGPU: the same table, references and tolerances as natively.
-
-One call each, as SwiftShader is slow; that a second call finds used memory is shown by test_models.py.
-"""
+"""Models with their real weights in Chromium on WebGPU: photographs, and sentences from text to vector."""
 
 from __future__ import annotations
 
@@ -10,37 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import webree
 from demos.sentences import tokenizer as tokenizer_source
 from demos.sentences.fetch import MINILM
 from demos.sentences.model import TOKENS, onnx_bytes, tokenizer
-from tests.models import Model, reference, relative_error
-from tests.models_named import NAMED_MODELS
+from tests.browser.programs import on_webgpu
+from tests.models import relative_error
 from tests.photographs import PHOTOGRAPHS, efficientnet_lite0_bytes, photograph, pytorch_logits
 from tests.sentences import SENTENCES, STRANGE_TEXTS, cosine_distance, reference_embeddings
 from webree.tools.browser_session import BrowserSession
 
 pytestmark = pytest.mark.browser
 
-PROFILE = "webgpu-software"
-
-
-@pytest.mark.parametrize("model", NAMED_MODELS, ids=lambda model: model.name)
-def test_agrees_with_onnx_runtime(session: BrowserSession, model: Model, seed: int) -> None:
-    data, inputs = model.make(seed), model.inputs(seed)
-    module = session.load(webree.compile(data, profile=PROFILE), device="webgpu")
-    try:
-        found, expected = module.call("main", [*inputs.values()]), reference(data, inputs)
-        assert len(found) == len(expected)
-        for mine, theirs in zip(found, expected, strict=True):
-            error = relative_error(mine, theirs)
-            assert error <= model.tolerance, f"relative error {error:.2e} (WEBREE_SEED={seed})"
-    finally:
-        module.close()
-
 
 def test_photographs_get_their_classes(session: BrowserSession) -> None:
-    module = session.load(webree.compile(efficientnet_lite0_bytes(), profile=PROFILE), device="webgpu")
+    module = session.load(on_webgpu(efficientnet_lite0_bytes()), device="webgpu")
     try:
         for name, classes in PHOTOGRAPHS.items():
             image = photograph(name)
@@ -65,7 +45,7 @@ def test_sentences_from_text_to_vector(session: BrowserSession) -> None:
         [*map(list, here.encode_padded(text))] for text in STRANGE_TEXTS
     ]
     chosen = SENTENCES[:2] + SENTENCES[4:5]
-    module = session.load(webree.compile(onnx_bytes(), profile=PROFILE), device="webgpu")
+    module = session.load(on_webgpu(onnx_bytes()), device="webgpu")
     try:
         for text, expected in zip(chosen, reference_embeddings(chosen, TOKENS), strict=True):
             row = rows[STRANGE_TEXTS.index(text)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.browser.conftest import open_session
-from tests.browser.programs import MIXED, compiled
+from tests.browser.programs import MIXED, on_webgpu
 from webree.errors import InvocationError
 from webree.tools.browser_session import BrowserSession
 
@@ -27,7 +27,7 @@ def test_there_is_no_jspi(plain: BrowserSession) -> None:
 
 
 def test_coroutines_work(plain: BrowserSession) -> None:
-    module = plain.load(compiled(MIXED))
+    module = plain.load(on_webgpu(MIXED))
     x, n = np.ones((2, 3), np.float32), np.full((2, 3), 3, np.int32)
     y, m = module.call("main", [x, n])
     np.testing.assert_array_equal(y, x + x)
@@ -39,7 +39,7 @@ def test_coroutines_work(plain: BrowserSession) -> None:
     "call", ["webree.load(url)", "module.main([[1, 2, 3]] * 2, [[1, 2, 3]] * 2)", "webree.devices()"]
 )
 def test_blocking_calls_name_the_coroutine(plain: BrowserSession, call: str) -> None:
-    url = plain.serve("mixed.vmfb", compiled(MIXED))
+    url = plain.serve("mixed.vmfb", on_webgpu(MIXED))
     plain.run("import webree\nmodule = await webree.load_async(url)\nNone", url=url)
     with pytest.raises(InvocationError) as caught:
         plain.run(f"{call}\nNone")

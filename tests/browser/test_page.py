@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,19 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import webree
-from tests.browser.programs import DYNAMIC, MIXED, compiled
-from tests.models import DEMO, MODELS, fetch_magika
+from tests.browser.pages import magika_site, names_the_types_of_files, tab
+from tests.browser.programs import DYNAMIC, MIXED, on_webgpu
 from webree.tools.browser_session import BrowserSession
 from webree.tools.bundle import write_site
-from webree.tools.main import main as command_line
 from webree.tools.serve import SiteServer
 from webree.tools.site_parts import pyodide_folder
 
 pytestmark = pytest.mark.browser
-
-ROOT = Path(webree.__file__).parents[1]
-READY_MS = 60_000
 
 PROGRAM = '''
 """Counts bytes with a model that adds: answers with twice the sizes."""
@@ -40,19 +32,6 @@ async def answer(module, file, name):
     y, _ = await module.main_async([[file.size, FACTOR, 0.0]] * 2, [[0, 0, 0]] * 2)
     return {"title": f"{y.tolist()[0][0]:.0f} {first!r}", "rows": [["half", 0.5], ["factor", y.tolist()[1][1]]]}
 '''
-
-
-def png() -> bytes:
-    """A small picture of noise."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    size = 32
-    rows = b"".join(b"\0" + secrets.token_bytes(3 * size) for _ in range(size))
-    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in parts)
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +55,8 @@ def make_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def visitor(session: BrowserSession) -> Iterator[Any]:
-    """A new tab; what it logs as errors fails the test."""
-    page = session.page.context.browser.new_page()
-    problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    yield page
-    page.close()
-    assert problems == []
+    with tab(session) as page:
+        yield page
 
 
 def keep_screenshot(page: Any, name: str) -> None:
@@ -93,14 +66,14 @@ def keep_screenshot(page: Any, name: str) -> None:
 
 
 def test_drop_a_file_and_read_the_answer(make_site: Any, visitor: Any, tmp_path: Path) -> None:
-    visitor.goto(make_site(compiled(MIXED), program=True))
+    visitor.goto(make_site(on_webgpu(MIXED), program=True))
     seen = []
     visitor.expose_function("seen", lambda text: seen.append(text))
     visitor.evaluate(
         "new MutationObserver(() => seen(document.getElementById('status').textContent))"
         ".observe(document.getElementById('status'), {childList: true})"
     )
-    visitor.locator("#ask-file").wait_for(timeout=READY_MS)
+    visitor.locator("#ask-file").wait_for()
     assert visitor.locator("#status").inner_text().startswith("Ready on ")
     assert visitor.locator("#model option").all_inner_texts() == ["A model"]
     assert visitor.locator("#progress").is_hidden()
@@ -123,39 +96,17 @@ def test_drop_a_file_and_read_the_answer(make_site: Any, visitor: Any, tmp_path:
 
 
 def test_magika_names_the_type_of_a_dropped_file(visitor: Any, tmp_path: Path) -> None:
-    """The demo's page, made by the command line: real files, and the right answers."""
-    folder = fetch_magika()
-    module = tmp_path / "magika.vmfb"
-    model = MODELS[0]
-    module.write_bytes(webree.compile(model.make(0), profile="webgpu-software", dims=dict(model.dims)))
-    parts = [DEMO / "features.py", folder / "config.min.json", folder / "content_types_kb.min.json"]
-    files = [word for path in parts for word in ("--file", str(path))]
-    words = ["bundle", str(module), "-o", str(tmp_path / "site"), "--program", str(DEMO / "page.py"), *files]
-    assert command_line([*words, "--name", "Magika"]) == 0
-    samples = {
-        "program.txt": (Path(__file__).read_bytes(), "python"),
-        "settings": ((ROOT / "package-lock.json").read_bytes(), "json"),
-        "picture": (png(), "png"),
-        "nothing": (b"", "empty"),
-    }
-    with SiteServer({"/": tmp_path / "site"}) as server:
+    """The demo's page: real files, and the right answers."""
+    with SiteServer({"/": magika_site(tmp_path, "webgpu", "webgpu-software")}) as server:
         visitor.goto(server.url)
-        visitor.locator("#ask-file").wait_for(timeout=READY_MS)
-        for name, (data, label) in samples.items():
-            file = tmp_path / name
-            file.write_bytes(data)
-            visitor.locator("#file").set_input_files(file)
-            visitor.locator("#title").filter(has_text=f"{name}: ").wait_for()
-            assert visitor.locator("#title").inner_text().endswith(f"({label})")
-            if data:
-                assert visitor.locator("#rows th").first.inner_text() == label
-            if name == "program.txt":
-                keep_screenshot(visitor, "magika")
+        visitor.locator("#ask-file").wait_for()
+        names_the_types_of_files(visitor, tmp_path)
+        keep_screenshot(visitor, "magika")
 
 
 def test_run_a_function_without_a_program(make_site: Any, visitor: Any) -> None:
-    visitor.goto(make_site(compiled(DYNAMIC), program=False))
-    visitor.locator("#ask-function").wait_for(timeout=READY_MS)
+    visitor.goto(make_site(on_webgpu(DYNAMIC), program=False))
+    visitor.locator("#ask-function").wait_for()
     assert "main(" in visitor.locator("#signature").inner_text()
     visitor.get_by_role("button", name="Run with random inputs").click()
     visitor.get_by_role("heading", name="main returned 1 value").wait_for()
@@ -169,14 +120,14 @@ def test_run_a_function_without_a_program(make_site: Any, visitor: Any) -> None:
 def test_damaged_module_is_explained(make_site: Any, visitor: Any) -> None:
     visitor.goto(make_site(b"not a module" * 20, program=False))
     alert = visitor.get_by_role("alert").filter(has_text="model.vmfb")
-    alert.wait_for(timeout=READY_MS)
+    alert.wait_for()
     assert visitor.locator("#ask-function").is_hidden()
     keep_screenshot(visitor, "error")
 
 
 def test_page_api(make_site: Any, visitor: Any) -> None:
     """webree.js as a page of one's own uses it: load with progress, call, read typed arrays, close, errors."""
-    visitor.goto(make_site(compiled(MIXED), program=False))
+    visitor.goto(make_site(on_webgpu(MIXED), program=False))
     result = visitor.evaluate("""async () => {
         const webree = await import("./webree.js");
         const stages = new Set();

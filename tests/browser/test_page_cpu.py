@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-import webree
+from tests.browser.pages import magika_site, names_the_types_of_files, tab
 from tests.browser.programs import MIXED
-from tests.browser.test_page import READY_MS, ROOT, png
-from tests.models import DEMO, MODELS, fetch_magika
+from tests.compiling import compiled
 from webree.tools.browser_session import BrowserSession
 from webree.tools.bundle import write_site
-from webree.tools.main import main as command_line
 from webree.tools.serve import SiteServer
 from webree.tools.site_parts import pyodide_folder
 
@@ -23,27 +21,15 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def visitor(alone: BrowserSession) -> Iterator[Any]:
-    """A new tab of a browser without WebGPU; what it logs as errors fails the test."""
-    page = alone.page.context.browser.new_page()
-    problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    yield page
-    page.close()
-    assert problems == []
+    """In a browser without WebGPU."""
+    with tab(alone) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
-def magika_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's page, for WebGPU and the CPU, made by the command line."""
-    root = tmp_path_factory.mktemp("magika")
-    folder, model, module = fetch_magika(), MODELS[0], root / "magika.vmfb"
-    module.write_bytes(webree.compile(model.make(0), target="webgpu,cpu", dims=dict(model.dims)))
-    parts = [DEMO / "features.py", folder / "config.min.json", folder / "content_types_kb.min.json"]
-    files = [word for path in parts for word in ("--file", str(path))]
-    words = ["bundle", str(module), "-o", str(root / "site"), "--program", str(DEMO / "page.py"), *files]
-    assert command_line([*words, "--name", "Magika"]) == 0
-    return root / "site"
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's page, for WebGPU and the CPU."""
+    return magika_site(tmp_path_factory.mktemp("magika"), "webgpu,cpu")
 
 
 @pytest.mark.parametrize(
@@ -51,49 +37,38 @@ def magika_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [(True, 2, "2 worker threads"), (True, 1, "1 worker thread"), (False, 2, "on Python's thread")],
 )
 def test_the_demo_without_webgpu(
-    magika_site: Path, visitor: Any, tmp_path: Path, isolated: bool, threads: int, text: str
+    site: Path, visitor: Any, tmp_path: Path, isolated: bool, threads: int, text: str
 ) -> None:
     """As from `webree serve`, and from a host without its headers."""
-    samples = {
-        "program.txt": (Path(__file__).read_bytes(), "python"),
-        "settings": ((ROOT / "package-lock.json").read_bytes(), "json"),
-        "picture": (png(), "png"),
-    }
-    with SiteServer({"/": magika_site}, isolated=isolated) as server:
+    with SiteServer({"/": site}, isolated=isolated) as server:
         visitor.goto(f"{server.url}?threads={threads}")
-        visitor.locator("#ask-file").wait_for(timeout=READY_MS)
+        visitor.locator("#ask-file").wait_for()
         assert visitor.evaluate("crossOriginIsolated") == isolated
         assert visitor.evaluate("navigator.gpu ? navigator.gpu.requestAdapter() : null") is None
         assert visitor.locator("#status").inner_text() == "Ready on wasm (computes on the CPU)."
         device = visitor.locator("#device").inner_text()
         assert text in device
         assert "auto" in device
-        for name, (data, label) in samples.items():
-            file = tmp_path / name
-            file.write_bytes(data)
-            visitor.locator("#file").set_input_files(file)
-            visitor.locator("#title").filter(has_text=f"{name}: ").wait_for(timeout=READY_MS)
-            assert visitor.locator("#title").inner_text().endswith(f"({label})")
-            assert visitor.locator("#rows th").first.inner_text() == label
+        names_the_types_of_files(visitor, tmp_path)
 
 
-def test_a_device_by_name(magika_site: Path, visitor: Any) -> None:
-    with SiteServer({"/": magika_site}) as server:
+def test_a_device_by_name(site: Path, visitor: Any) -> None:
+    with SiteServer({"/": site}) as server:
         visitor.goto(f"{server.url}?device=webgpu")
-        visitor.get_by_role("alert").filter(has_text="no WebGPU adapter").wait_for(timeout=READY_MS)
+        visitor.get_by_role("alert").filter(has_text="no WebGPU adapter").wait_for()
         assert visitor.locator("#ask-file").is_hidden()
         visitor.goto(f"{server.url}?device=cpu")
-        visitor.locator("#ask-file").wait_for(timeout=READY_MS)
+        visitor.locator("#ask-file").wait_for()
         assert "cpu" in visitor.locator("#device").inner_text()
 
 
 def test_page_api(visitor: Any, tmp_path: Path) -> None:
     """webree.js as a page of one's own uses it: the device and its threads, chosen and told."""
-    (tmp_path / "m.vmfb").write_bytes(webree.compile(MIXED.encode(), target="cpu,vmvx"))
+    (tmp_path / "m.vmfb").write_bytes(compiled(MIXED, target="cpu,vmvx"))
     write_site(tmp_path / "site", tmp_path / "m.vmfb", "m", pyodide_folder())
     with SiteServer({"/": tmp_path / "site"}) as server:
         visitor.goto(server.url)
-        visitor.locator("#ask-function").wait_for(timeout=READY_MS)
+        visitor.locator("#ask-function").wait_for()
         found = visitor.evaluate("""async () => {
             const webree = await import("./webree.js");
             webree.stop();

@@ -9,6 +9,7 @@ import pytest
 
 from demos.sentences import demo
 from demos.sentences.fetch import MINILM
+from tests.browser.pages import tab
 from webree.tools.browser_session import BrowserSession
 from webree.tools.bundle import write_site
 from webree.tools.serve import SiteServer
@@ -16,7 +17,6 @@ from webree.tools.site_parts import pyodide_folder
 
 pytestmark = pytest.mark.browser
 
-READY_MS = 240_000
 FOLDER = Path(demo.__file__).parent
 
 
@@ -24,22 +24,17 @@ def test_drop_a_text_and_read_which_lines_are_near(session: BrowserSession, tmp_
     module = demo.compile_module()
     files = [FOLDER / "tokenizer.py", MINILM.fetch() / "vocab.txt"]
     write_site(tmp_path / "site", module, "Sentences", pyodide_folder(), FOLDER / "page.py", files)
-    server = SiteServer({"/": tmp_path / "site"}).start()
-    page = session.page.context.browser.new_page()
-    try:
+    with SiteServer({"/": tmp_path / "site"}) as server, tab(session) as page:
         page.goto(server.url)
-        page.locator("#ask-file").wait_for(timeout=READY_MS)
+        page.locator("#ask-file").wait_for()
         text = tmp_path / "lines.txt"
         lines = (demo.SENTENCES[1], "", demo.SENTENCES[4], demo.SENTENCES[0], demo.SENTENCES[2])
         text.write_text("\n".join(lines))
         page.locator("#file").set_input_files(text)
-        page.get_by_role("heading", name=lines[0]).wait_for(timeout=READY_MS)
+        page.get_by_role("heading", name=lines[0]).wait_for()
         found = page.locator("#rows th").all_inner_texts()
         assert found[0] == demo.SENTENCES[0]
         assert sorted(found[1:]) == sorted((demo.SENTENCES[2], demo.SENTENCES[4]))
         vectors, _ = demo.natively(module, "cpu", (lines[0], *found))
         shown = [float(cell.removesuffix(" %")) / 100 for cell in page.locator("#rows td.number").all_inner_texts()]
         np.testing.assert_allclose(shown, vectors[1:] @ vectors[0], atol=1e-4)
-    finally:
-        page.close()
-        server.close()

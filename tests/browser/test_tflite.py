@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-
 import numpy as np
 import pytest
 
-import webree
+from tests.browser.programs import on_webgpu
 from tests.frontends.tflite_models import REAL, expose, fetch, interpret
 from webree.tools.browser_session import BrowserSession
 
@@ -16,14 +13,13 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize(("name", "count"), [("face_detection", 1), ("wake_word", 12)])
-def test_real_model(session: BrowserSession, name: str, count: int) -> None:
-    seed = int(os.environ.get("WEBREE_SEED") or secrets.randbelow(1 << 31))
+def test_real_model(session: BrowserSession, name: str, count: int, seed: int) -> None:
     data = fetch(name)
     if name == "wake_word":  # the score before the sigmoid says more: random sounds are no wake words
         data = expose(data, "FULLY_CONNECTED")
     calls = [REAL[name].inputs(np.random.default_rng(seed + number)) for number in range(count)]
     expected = interpret(data, *calls)
-    module = session.load(webree.compile(data, profile="webgpu-software"))
+    module = session.load(on_webgpu(data))
     try:
         for inputs, theirs in zip(calls, expected, strict=True):
             found = module.call("main", inputs)

@@ -8,12 +8,12 @@ nobody wrote shows. Tolerances are the same on all devices.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import webree
+from tests.compiling import compiled_file
 from tests.conftest import Machine
 from tests.models import MODELS, NATIVE_MODELS, Model, reference, relative_error
 from webree.hal.device import Device
@@ -21,23 +21,9 @@ from webree.hal.device import Device
 CALLS = 2  # the second call finds used memory in the pool
 
 
-@pytest.fixture(scope="session")
-def compiled(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Model and machine -> its file's bytes and its module's path, compiled once for all devices of a target."""
-    folder = tmp_path_factory.mktemp("models")
-    made: dict[tuple[str, str], tuple[bytes, Path]] = {}
-
-    def compile_once(model: Model, machine: Machine) -> tuple[bytes, Path]:
-        key = (model.name, machine.target)
-        if key not in made:
-            data, path = model.make(seed), folder / f"{model.name}.{machine.target}.vmfb"
-            path.write_bytes(
-                webree.compile(data, target=machine.target, profile=machine.profile, dims=dict(model.dims))
-            )
-            made[key] = data, path
-        return made[key]
-
-    return compile_once
+def module_of(model: Model, machine: Machine, seed: int) -> Path:
+    """Compiled once for all devices of a target."""
+    return compiled_file(model.make(seed), target=machine.target, profile=machine.profile, dims=model.dims)
 
 
 def poison_free_memory(device: Device, byte_length: int = 64 << 20) -> None:
@@ -50,10 +36,10 @@ def poison_free_memory(device: Device, byte_length: int = 64 << 20) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS + NATIVE_MODELS, ids=lambda model: model.name)
-def test_agrees_with_onnx_runtime(model: Model, compiled: Any, machine: Machine, seed: int) -> None:
-    data, path = compiled(model, machine)
+def test_agrees_with_onnx_runtime(model: Model, machine: Machine, seed: int) -> None:
+    data = model.make(seed)
     poison_free_memory(machine.device)
-    with webree.load(path, device=machine.device) as module:
+    with webree.load(module_of(model, machine, seed), device=machine.device) as module:
         for call in range(CALLS):
             inputs = model.inputs(seed + call)
             expected = reference(data, inputs)
@@ -66,10 +52,9 @@ def test_agrees_with_onnx_runtime(model: Model, compiled: Any, machine: Machine,
 
 
 @pytest.mark.parametrize("model", MODELS[:1], ids=lambda model: model.name)
-def test_inputs_matter(model: Model, compiled: Any, machine: Machine, seed: int) -> None:
+def test_inputs_matter(model: Model, machine: Machine, seed: int) -> None:
     """Two inputs give two outputs: nothing was folded into a constant, nothing is left over from the call before."""
-    _, path = compiled(model, machine)
-    with webree.load(path, device=machine.device) as module:
+    with webree.load(module_of(model, machine, seed), device=machine.device) as module:
         first, second, again = (module.main(*model.inputs(seed + n).values()) for n in (0, 1, 0))
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, again)

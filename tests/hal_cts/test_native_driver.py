@@ -20,7 +20,7 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     merged = {**os.environ, "PYTHONPATH": root, **environment}
     command = [sys.executable, "-W", "error", "-c", code]
-    return subprocess.run(command, env=merged, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=merged, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_without_an_adapter_it_says_what_to_install() -> None:

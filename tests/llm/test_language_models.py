@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import webree
+from tests.compiling import compiled_file
 from tests.conftest import Machine
 from tests.llm.random_models import RandomModel, random_gpt2, random_llama
 
@@ -48,13 +49,9 @@ def talkative(
     raise AssertionError(f"20 degenerate models (WEBREE_SEED={seed})")
 
 
-@functools.cache
-def compiled(model: RandomModel, target: str, profile: str | None, context: int) -> bytes:
-    return webree.compile(model.data, target=target, profile=profile, dims={"context": context})
-
-
 def load(model: RandomModel, machine: Machine, context: int) -> webree.Module:
-    return webree.load(compiled(model, machine.target, machine.profile, context), device=machine.device)
+    path = compiled_file(model.data, target=machine.target, profile=machine.profile, dims={"context": context})
+    return webree.load(path, device=machine.device)
 
 
 def generate(module: webree.Module, prompt: list[int], count: int) -> list[int]:
@@ -169,4 +166,4 @@ def test_weights_in_a_file_of_their_own(machine: Machine, seed: int, tmp_path: P
     with webree.load(data, device=machine.device, parameters={"model": weights}) as module:
         assert generate(module, prompt, 16) == expected
     assert weights.stat().st_size > 20_000
-    assert len(data) < len(compiled(model, machine.target, machine.profile, 40)) - 20_000
+    assert len(data) < compiled_file(model.data, **options).stat().st_size - 20_000

@@ -67,7 +67,7 @@ def test_irpa_of_irees_own_tool(linear: bytes, device: Device, tmp_path: Path) -
     source = write_safetensors(tmp_path / "w.safetensors", {"w": w, "b": b})
     tool = Path(sys.executable).with_name("iree-convert-parameters")
     path = tmp_path / "w.irpa"
-    subprocess.run([tool, f"--parameters={source}", f"--output={path}"], check=True, timeout=60, capture_output=True)
+    subprocess.run([tool, f"--parameters={source}", f"--output={path}"], check=True, timeout=300, capture_output=True)
     with webree.load(linear, device=device, parameters=path) as module:
         np.testing.assert_allclose(module.main(x), x @ w + b, rtol=TOLERANCE, atol=TOLERANCE)
 

@@ -113,7 +113,7 @@ def test_aliased_vectors_do_not_multiply() -> None:
     data += struct.pack("<iI", len(data) - 8, 0)
     tables = root(data, "TEST").tables(0)
     assert len(tables) == count
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ModuleError, match="far more often than any writer does"):
         list(map(Table.tables, tables, [0] * count))
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20

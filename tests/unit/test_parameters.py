@@ -174,7 +174,7 @@ def test_mutated_files_never_raise_anything_else(seed: int) -> None:
 def test_archives_of_irees_own_tool(tmp_path: Path) -> None:
     tool = Path(sys.executable).with_name("iree-create-parameters")
     path = tmp_path / "w.irpa"
-    subprocess.run([tool, "--splat=s=8xi16=258", "--splat=t=3xf32=1.5", f"--output={path}"], check=True, timeout=60)
+    subprocess.run([tool, "--splat=s=8xi16=258", "--splat=t=3xf32=1.5", f"--output={path}"], check=True, timeout=300)
     entries = open_archive(path).entries
     assert (entries["s"].byte_length, entries["s"].pattern) == (16, b"\2\1")
     assert (entries["t"].byte_length, entries["t"].pattern) == (12, struct.pack("<f", 1.5))
