@@ -9,6 +9,8 @@ Enters: the module after the phase `input`. Leaves: the same module, in which
   memory for it but the workgroup's, on which all threads then work at once;
 - they work on whole tensors. A part of a tensor, taken in the same kernel, is read only, and so would have to be copied
   to memory that a GPU kernel does not have;
+- a scatter's tensor is no part of another one: it is copied and changed in one kernel then, and the copy is not
+  distributed to workgroups, which the compiler refuses;
 - what is put into a tensor is no part of that tensor: threads of one kernel would read what others have overwritten;
 - softmax of one row of unknown length is one of a tensor with that dimension alone. Others of extent 1 make the
   compiler take the row for one thread's, which would keep all of it.
@@ -26,6 +28,7 @@ __all__ = ["prepare_linalg_ext"]
 
 _SORT = "iree_linalg_ext.sort"
 _IN_PLACE = (_SORT, "iree_linalg_ext.fft")
+_SCATTER = "iree_linalg_ext.scatter"
 _SOFTMAX = "linalg.softmax"
 _PARTS = ("tensor.extract_slice", "tensor.collapse_shape", "tensor.expand_shape")
 
@@ -39,6 +42,8 @@ def prepare_linalg_ext(module: Any, *, keep_results: bool) -> int:
         if keep_results:
             _keep_results(op)
             _take_whole(op, range(len(op.operands)))
+    for op in [op for op in walk(module.operation) if op.name == _SCATTER and _is_slice(op.operands[-1])]:
+        _take_whole(op, (len(op.operands) - 1,))
     for op in [op for op in walk(module.operation) if keep_results and op.name == "tensor.insert_slice"]:
         if _root(op.operands[0]) == _root(op.operands[1]):
             _take_whole(op, (0,))
@@ -122,6 +127,17 @@ def _take_whole(op: Any, indices: Iterable[int]) -> None:
             with op.context, op.location, ir.InsertionPoint(op):
                 barrier = ir.Operation.create("util.optimization_barrier", [operand.type], [operand])
             op.operands[index] = barrier.results[0]
+
+
+def _is_slice(value: Any) -> bool:
+    """Whether a tensor is, in another shape or not, a slice of one."""
+    from iree.compiler import ir
+
+    while isinstance(value, ir.OpResult) and value.owner.operation.name in _PARTS:
+        if value.owner.operation.name == "tensor.extract_slice":
+            return True
+        value = value.owner.operation.operands[0]
+    return False
 
 
 def _root(value: Any) -> Any:
