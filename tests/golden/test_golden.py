@@ -16,7 +16,7 @@ from webree.errors import UsageError
 from webree.tools.browser_session import find_chromium
 
 # What Chromium's software adapter does not have: Tint parses these, no pipeline can be made.
-NOT_ON_SWIFTSHADER = {"half": "lacks shader-f16"}
+NOT_ON_SWIFTSHADER = {"half": "lacks shader-f16", "half_beside_i16": "lacks shader-f16"}
 
 
 def outputs() -> dict[str, str]:
