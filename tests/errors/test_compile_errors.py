@@ -430,6 +430,23 @@ def test_mlir(case: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+def test_bytecode_that_mlir_does_not_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damage that MLIR's reader sees has its words; what ends the process that tries it has ours."""
+    path = tmp_path / "model.mlirbc"
+    path.write_bytes(b"ML\xefR\x0d")
+    assert str(refused(path)).startswith("model.mlirbc:0:0: not valid MLIR: ")
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr("iree.compiler.tools.binaries.find_tool", lambda name: str(tool))
+    error = refused(path)
+    assert str(error) == (
+        "model.mlirbc is damaged: MLIR's reader of bytecode does not survive it (SIGSEGV); write the file again, or "
+        "save the program as text"
+    )
+    assert error.location == "model.mlirbc"
+
+
 def test_failure_inside_the_progress_callback_is_the_callers_own() -> None:
     class Stop(Exception):
         pass

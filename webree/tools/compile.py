@@ -17,6 +17,7 @@ from webree.compiler.plan import EXECUTION_MODELS, PROFILES, TARGETS
 from webree.errors import UsageError, WebreeError
 from webree.tools.files import write_whole
 from webree.tools.progress import Progress
+from webree.tools.supervised import note
 
 __all__ = ["EXAMPLES", "add_arguments", "add_compile_arguments", "add_target_argument", "parse_dims", "run"]
 
@@ -167,6 +168,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from webree.compiler.api import compile
 
+    written = [path for path in (output, arguments.parameters) if path is not None]
+
+    def tell(step: str, fraction: float) -> None:
+        note(f"{model.name}: {step}", written)
+        progress(step, fraction)
+
     show = sys.stderr.isatty() if arguments.progress is None else arguments.progress
     start = time.monotonic()
     with Progress(f"compiling {model.name}", on=show) as progress:
@@ -185,7 +192,7 @@ def run(arguments: argparse.Namespace) -> int:
             dump_phases=arguments.dump_phases,
             dump_wgsl=arguments.dump_wgsl,
             dump_wasm=arguments.dump_wasm,
-            progress=progress,
+            progress=tell,
             flags=arguments.flag,
         )
     if str(output) == "-":

@@ -33,6 +33,9 @@ COMMANDS: Mapping[str, str] = {
 }
 """Subcommand -> what it does; `webree/tools/<name>.py` implements it."""
 
+SUPERVISED = ("compile",)
+"""Commands that spend their time in native code."""
+
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 EXAMPLES = """\
@@ -113,8 +116,14 @@ def _show_warning(
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` if None) and return the exit code. Never raises for bad input."""
-    words = list(sys.argv[1:] if words is None else words)
-    command = next((word for word in words if not word.startswith("-")), None)
+    if words is None:
+        words = sys.argv[1:]
+        if _command(words) in SUPERVISED:
+            from webree.tools.supervised import supervised
+
+            return supervised(lambda: main(sys.argv[1:]))
+    words = list(words)
+    command = _command(words)
     debug = "--debug" in words
     try:
         arguments = build_parser(command).parse_args(words)
@@ -144,6 +153,10 @@ def main(words: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"webree: error: {_message(error)}", file=sys.stderr)
         return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def _command(words: Sequence[str]) -> str | None:
+    return next((word for word in words if not word.startswith("-")), None)
 
 
 def _message(error: Exception) -> str:
