@@ -14,7 +14,7 @@ from typing import Any
 
 from webree.errors import CompileError
 
-__all__ = ["extended", "generic", "is_unpackable", "loop_index", "unpacked", "widen_nibbles"]
+__all__ = ["expanded", "extended", "generic", "is_unpackable", "loop_index", "unpacked", "widen_nibbles"]
 
 _WORD = 32
 _SHAPE = r"tensor<(?P<sizes>(?:\d+x)*)(?P<last>\d+)xi4>"
@@ -177,3 +177,32 @@ def generic(operands: Sequence[Any], maps: Sequence[Any], kinds: Sequence[str], 
     with ir.InsertionPoint(block):
         ir.Operation.create("linalg.yield", operands=body(list(block.arguments)))
     return op.results[0]
+
+
+def expanded(value: Any, at: int, sizes: Sequence[int]) -> Any:
+    """A tensor with one dimension in parts."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith, tensor
+
+    kind = ir.RankedTensorType(value.type)
+    groups: list[list[int]] = []
+    shape: list[int] = []
+    for dim in range(kind.rank):
+        parts = list(sizes) if dim == at else [kind.shape[dim]]
+        groups.append(list(range(len(shape), len(shape) + len(parts))))
+        shape += parts
+    unknown = [dim for dim in range(kind.rank) if kind.is_dynamic_dim(dim)]
+    dynamic = [tensor.dim(value, arith.constant(ir.IndexType.get(), dim)) for dim in unknown]
+    result = ir.RankedTensorType.get(shape, kind.element_type)
+    index = ir.IntegerType.get_signless(64)
+    return ir.Operation.create(
+        "tensor.expand_shape",
+        [result],
+        [value, *dynamic],
+        attributes={
+            "reassociation": ir.ArrayAttr.get(
+                [ir.ArrayAttr.get([ir.IntegerAttr.get(index, item) for item in group]) for group in groups]
+            ),
+            "static_output_shape": ir.DenseI64ArrayAttr.get(shape),
+        },
+    ).results[0]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webree.compiler.walking import walk
-from webree.compiler.weights_codes import extended, generic, loop_index, unpacked
+from webree.compiler.weights_codes import expanded, extended, generic, loop_index, unpacked
 from webree.compiler.weights_matching import Quantized, find_quantized, is_product, reads
 
 __all__ = ["keep_quantized"]
@@ -197,7 +197,7 @@ class _Packed:
         """The other operand, with the split dimension in parts."""
         value = self._op.operands[1 - self._side]
         at = next(index for index, loops in enumerate(self._other) if loops == (self._loops.split,))
-        return _expanded(value, at, self._loops.sizes)
+        return expanded(value, at, self._loops.sizes)
 
     def _words(self) -> tuple[Any, list[int]]:
         """The packed weights, and the loop of each of their dimensions; the last column of the output is innermost."""
@@ -207,7 +207,7 @@ class _Packed:
         weights, loops = self._weights, self._loops
         word = ir.IntegerType.get_signless(_WORD)
         codes = weights.value if weights.bits == 8 else unpacked(weights.value)
-        parts = _expanded(codes, self._split_dim, loops.sizes)
+        parts = expanded(codes, self._split_dim, loops.sizes)
         dims: list[tuple[int, int]] = []  # loop (the lane's last), size; in the order of the expanded constant
         for dim, size in enumerate(weights.shape):
             if dim == self._split_dim:
@@ -276,35 +276,6 @@ class _Packed:
         inputs = [total, self._weights.scale] if _is_zero(start) else [total, self._weights.scale, start]
         maps = [*(identity, scale, identity)[: len(inputs)], identity]
         return generic([*inputs, _empty_like(start)], maps, ["parallel"] * rank, body)
-
-
-def _expanded(value: Any, at: int, sizes: Sequence[int]) -> Any:
-    """A tensor with one dimension in parts."""
-    from iree.compiler import ir
-    from iree.compiler.dialects import arith, tensor
-
-    kind = ir.RankedTensorType(value.type)
-    groups: list[list[int]] = []
-    shape: list[int] = []
-    for dim in range(kind.rank):
-        parts = list(sizes) if dim == at else [kind.shape[dim]]
-        groups.append(list(range(len(shape), len(shape) + len(parts))))
-        shape += parts
-    unknown = [dim for dim in range(kind.rank) if kind.is_dynamic_dim(dim)]
-    dynamic = [tensor.dim(value, arith.constant(ir.IndexType.get(), dim)) for dim in unknown]
-    result = ir.RankedTensorType.get(shape, kind.element_type)
-    index = ir.IntegerType.get_signless(64)
-    return ir.Operation.create(
-        "tensor.expand_shape",
-        [result],
-        [value, *dynamic],
-        attributes={
-            "reassociation": ir.ArrayAttr.get(
-                [ir.ArrayAttr.get([ir.IntegerAttr.get(index, item) for item in group]) for group in groups]
-            ),
-            "static_output_shape": ir.DenseI64ArrayAttr.get(shape),
-        },
-    ).results[0]
 
 
 def _empty_like(value: Any) -> Any:

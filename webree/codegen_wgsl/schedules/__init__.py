@@ -13,6 +13,7 @@ from webree.codegen_wgsl.schedules.aggregates import take_apart
 from webree.codegen_wgsl.schedules.alignment import keep_misaligned_scalar
 from webree.codegen_wgsl.schedules.annotate import annotate as attach
 from webree.codegen_wgsl.schedules.layout import to_channels_last
+from webree.codegen_wgsl.schedules.packed import pack_products
 from webree.codegen_wgsl.schedules.pulled import pull
 from webree.codegen_wgsl.schedules.serial import make_safe
 from webree.codegen_wgsl.schedules.sorting import spread_sorts
@@ -45,3 +46,4 @@ def prepare(module: Any, profile: Any) -> None:
     spread_sorts(module)
     pull(module)
     to_channels_last(module)
+    pack_products(module)
