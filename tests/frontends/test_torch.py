@@ -89,6 +89,42 @@ def test_open_sizes_of_one_name_are_equal() -> None:
         module.main(np.ones((5, 2), "f"), np.ones((4, 4), "f"))
 
 
+def test_split_beside_open_sizes() -> None:
+    rows = torch.export.Dim("rows", min=1, max=9)
+    data = webree.compile(lambda x: x.split(2, -1), (torch.ones(2, 3, 6),), dynamic_shapes=({1: rows},), target="cpu")
+    x = torch.randn(2, 5, 6)
+    compare("parts", webree.load(data, device="wasm").main(x.numpy()), x.split(2, -1), 0, 0)
+
+
+class Cache:
+    """A plain object with tensors, as caches of language models are."""
+
+    def __init__(self) -> None:
+        self.sums, self.steps = [torch.zeros(3)], torch.zeros((), dtype=torch.int64)
+
+
+class Cached(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache = Cache()
+        self.register_buffer("sum", self.cache.sums[0])
+
+    def forward(self, x: torch.Tensor) -> Any:
+        self.cache.sums[0].add_(x)
+        self.cache.steps.add_(1)
+        return self.sum * self.cache.steps, self.cache.steps.clone()
+
+
+def test_tensors_of_plain_objects_are_state() -> None:
+    """Also where one is a buffer as well; compiling leaves the caller's values alone."""
+    model = Cached()
+    module = webree.load(webree.compile(model, torch.ones(3), target="cpu"), device="wasm")
+    assert (int(model.cache.steps), float(model.sum.sum())) == (0, 0.0)
+    for _ in range(3):
+        x = torch.randn(3)
+        compare("sums", module.main(x.numpy()), model(x), 1e-6, 1e-6)
+
+
 def test_exported_file(tmp_path: Path, machine: Machine) -> None:
     layers, x = Layers().eval(), torch.randn(2, 5)
     exported = torch.export.export(layers, (x,), {"scale": torch.tensor(1.0)})

@@ -11,11 +11,13 @@ Source: https://docs.pytorch.org/docs/stable/export.html
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import Any
 
 from webree.compiler.frontends import ImportedModel, ModelSource, Signature
@@ -112,13 +114,18 @@ def _exported(entry: Entry, label: str) -> Any:
     inputs, keywords = _as_tensors((entry.inputs, dict(entry.keywords)))
     try:
         module = _as_module(entry, inputs, keywords, label)
-        return torch.export.export(module, inputs, keywords, dynamic_shapes=entry.dynamic_shapes)
+        with _put_back(module):
+            program = torch.export.export(module, inputs, keywords, dynamic_shapes=entry.dynamic_shapes)
     except WebreeError:
         raise
     except Exception as error:
         raise CompileError(
             f"torch.export.export cannot capture {label}: {_one_line(error)}", location=label, unsupported=True
         ) from error
+    from webree.compiler.frontends.torch_importer import hold_constants
+
+    hold_constants(program)
+    return program
 
 
 def _as_module(entry: Entry, inputs: tuple[Any, ...], keywords: dict[str, Any], label: str) -> Any:
@@ -148,7 +155,50 @@ def _as_module(entry: Entry, inputs: tuple[Any, ...], keywords: dict[str, Any], 
         def forward(self, *inputs: Any, **keywords: Any) -> Any:
             return program(*inputs, **keywords)
 
+    with suppress(TypeError, ValueError):  # what has none keeps ours; inputs get their names, dynamic_shapes its keys
+        parameters = inspect.signature(program).parameters.values()
+        this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        Function.forward.__signature__ = inspect.Signature([this, *parameters])  # type: ignore[attr-defined]
     return Function().train(getattr(owner, "training", False))
+
+
+@contextmanager
+def _put_back(module: Any) -> Iterator[None]:
+    """torch.export computes at once what needs only tensors that a module holds in plain objects (it adds to a cache's
+    counter, say). They get the values that they had."""
+    import torch
+
+    saved = [(tensor, tensor.detach().clone()) for tensor in _loose_tensors(module)]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in saved:
+                tensor.copy_(value)
+
+
+def _loose_tensors(root: Any) -> list[Any]:
+    """Tensors in lists, dictionaries and plain objects that the submodules have as attributes."""
+    import torch
+
+    found: dict[int, Any] = {}
+    own = {"_parameters", "_buffers", "_modules"}
+    waiting = [value for part in root.modules() for name, value in vars(part).items() if name not in own]
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen or isinstance(value, torch.nn.Module | type | ModuleType) or callable(value):
+            continue
+        seen.add(id(value))
+        if isinstance(value, torch.Tensor):
+            found[id(value)] = value
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif not isinstance(value, torch.device) and hasattr(value, "__dict__"):
+            waiting += vars(value).values()
+    return list(found.values())
 
 
 def _as_tensors(values: Any) -> Any:

@@ -202,6 +202,23 @@ def _prelu(source: Any, weight: Any) -> Any:
     return torch.where(source > 0, source, weight * source)
 
 
+def _split(source: Any, split_size: Any, dim: int = 0) -> Any:
+    """Slices; where other dimensions are open torch writes views by strides instead, which no tensor has here."""
+    extent = source.shape[dim]
+    if not isinstance(extent, int) or not isinstance(split_size, int):
+        return NotImplemented
+    count = max(1, -(-extent // max(1, split_size)))
+    return _split_with_sizes(source, [min(split_size, extent - part * split_size) for part in range(count)], dim)
+
+
+def _split_with_sizes(source: Any, split_sizes: Any, dim: int = 0) -> Any:
+    parts, start = [], 0
+    for size in split_sizes:
+        parts.append(torch.ops.aten.slice.Tensor(source, dim, start, start + size))
+        start += size
+    return parts
+
+
 def _pair(value: Any) -> list[int]:
     values = list(value)
     return values * 2 if len(values) == 1 else values
@@ -214,6 +231,8 @@ _OWN = {
     torch.ops.aten.gelu.default: _gelu,
     torch.ops.aten.prelu.default: _prelu,
     torch.ops.aten.embedding_dense_backward.default: _embedding_gradient,
+    torch.ops.aten.split.Tensor: _split,
+    torch.ops.aten.split_with_sizes.default: _split_with_sizes,
     torch.ops.aten.__and__.Tensor: torch.bitwise_and,
     torch.ops.aten.__or__.Tensor: torch.bitwise_or,
     torch.ops.aten.__xor__.Tensor: torch.bitwise_xor,

@@ -26,9 +26,10 @@ from webree.compiler.frontends import unique_names
 from webree.compiler.frontends.traced_sizes import check_sizes
 from webree.errors import CompileError
 
-__all__ = ["Importer", "flat_names"]
+__all__ = ["Importer", "flat_names", "hold_constants"]
 
 _WRITTEN = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
+_HELD = (InputKind.BUFFER, InputKind.PARAMETER)
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)\n\s*([^\n]*)')
 _TORCH_FOLDER, _OWN_FOLDER = str(Path(torch.__file__).parent), str(Path(__file__).parent)
 _RESOURCE_BYTES = 64  # smaller constants are written into the module as they are
@@ -227,6 +228,23 @@ class _Locations(fx_importer.ContextCache):  # type: ignore[misc]
 
     def get_node_location(self, node: Any) -> Any:
         return self._owner.location(node)
+
+
+def hold_constants(program: Any) -> None:
+    """Make buffers of the tensors that a module reaches by other ways than its own (those of a cache object, say),
+    which torch.export lifts as constants, so that they can be written; what is a buffer already becomes that input."""
+    specs = program.graph_signature.input_specs
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    known = {_identity(_tensor(program, spec.target)): spec for spec in specs if spec.kind in _HELD}
+    for spec in [spec for spec in specs if spec.kind == InputKind.CONSTANT_TENSOR]:
+        other = known.get(_identity(_tensor(program, spec.target)))
+        if other is None:
+            spec.kind, spec.persistent = InputKind.BUFFER, False
+            continue
+        nodes[spec.arg.name].replace_all_uses_with(nodes[other.arg.name])
+        program.graph.erase_node(nodes[spec.arg.name])
+        specs.remove(spec)
+        del program.constants[spec.target]
 
 
 def flat_names(program: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
