@@ -82,3 +82,29 @@ func.func @topk_of_values_alone() {
   check.expect_eq_const(%largest, dense<[11.5, 11.0, 8.0]> : tensor<3xf32>) : tensor<3xf32>
   return
 }
+
+// Extents that the compiler does not know.
+func.func @attention_of_unknown_length() {
+  %x = flow.tensor.dynamic_constant dense<[[[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8], [0.9, 1.0, 1.1, 1.2]]]> : tensor<1x3x4xf32> -> tensor<?x?x4xf32>
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %batch = tensor.dim %x, %zero : tensor<?x?x4xf32>
+  %length = tensor.dim %x, %one : tensor<?x?x4xf32>
+  %e = tensor.empty(%batch, %length) : tensor<?x?x4xf32>
+  %scale = arith.constant 0.5 : f32
+  %y = iree_linalg_ext.attention {
+    indexing_maps = [
+      affine_map<(d0, d1, d2, d3, d4) -> (d0, d1, d2)>,
+      affine_map<(d0, d1, d2, d3, d4) -> (d0, d3, d2)>,
+      affine_map<(d0, d1, d2, d3, d4) -> (d0, d3, d4)>,
+      affine_map<(d0, d1, d2, d3, d4) -> ()>,
+      affine_map<(d0, d1, d2, d3, d4) -> (d0, d1, d4)>
+    ]
+  } ins(%x, %x, %x, %scale : tensor<?x?x4xf32>, tensor<?x?x4xf32>, tensor<?x?x4xf32>, f32) outs(%e : tensor<?x?x4xf32>) {
+  ^bb0(%score: f32):
+    iree_linalg_ext.yield %score : f32
+  } -> tensor<?x?x4xf32>
+  %expected = flow.tensor.dynamic_constant dense<[[[0.55298083, 0.65298083, 0.75298083, 0.85298083], [0.63276253, 0.73276253, 0.83276253, 0.93276253], [0.70113314, 0.80113314, 0.90113314, 1.00113314]]]> : tensor<1x3x4xf32> -> tensor<?x?x4xf32>
+  check.expect_almost_eq(%y, %expected, atol 1.0e-06) : tensor<?x?x4xf32>
+  return
+}

@@ -10,16 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 from webree.compiler.subbytes import as_bytes, is_packed
-from webree.compiler.walking import walk
+from webree.compiler.walking import replace, walk
 
 __all__ = ["prepare_checks"]
 
 _EXPECTED = {"check.expect_eq_const": "check.expect_eq", "check.expect_almost_eq_const": "check.expect_almost_eq"}
-_HIDING = ("util.unfoldable_constant", "util.optimization_barrier")
+_HIDING = ("util.optimization_barrier",)
 
 
 def prepare_checks(module: Any) -> int:
     """Change the module in place; returns how many operations were changed."""
+    replace(module.operation, {"util.unfoldable_constant": _hidden_constant})
     found = list(walk(module.operation))
     for op in [op for op in found if op.name in _HIDING and _hides_constant(op)]:
         _protect(op)
@@ -29,6 +30,15 @@ def prepare_checks(module: Any) -> int:
     for op in [op for op in walk(module.operation) if op.name == "check.expect_eq"]:
         _compare_bytes(op)
     return len(expectations)
+
+
+def _hidden_constant(op: Any) -> Any:
+    """As a constant of which passes know that it is one, behind a barrier."""
+    from iree.compiler import ir
+
+    kind = op.results[0].type
+    constant = ir.Operation.create("arith.constant", [kind], attributes={"value": op.attributes["value"]})
+    return ir.Operation.create("util.optimization_barrier", [kind], [constant.results[0]]).results[0]
 
 
 def _protect(op: Any) -> None:

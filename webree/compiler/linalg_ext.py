@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from webree.codegen_wgsl.schedules.aggregates import take_apart
 from webree.codegen_wgsl.schedules.building import extent_of
 from webree.compiler.walking import walk
 
@@ -35,6 +36,8 @@ _PARTS = ("tensor.extract_slice", "tensor.collapse_shape", "tensor.expand_shape"
 
 def prepare_linalg_ext(module: Any, *, keep_results: bool) -> int:
     """Change the module in place; returns how many operations were looked at. `keep_results`: for GPUs."""
+    if not keep_results:
+        take_apart(module, only_of_unknown_size=True)  # WebGPU takes all apart, later
     found = [op for op in walk(module.operation) if op.name in _IN_PLACE]
     for op in found:
         if op.name == _SORT:
