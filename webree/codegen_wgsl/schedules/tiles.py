@@ -210,9 +210,12 @@ def _reduction_tile(nest: Nest, budget: Budget, results: int) -> tuple[int, ...]
     reductions = [loop for loop, reduces in enumerate(nest.reductions) if reduces]
     taps = [loop for index in _windows(nest) for loop, _ in index if nest.reductions[loop]]
     inner = {access.innermost for access in nest.inputs}
-    for loop in reductions:
-        if loop not in taps and loop not in nest.single and (loop in inner or len(reductions) == 1):
-            steps[loop] = _first_divisor(nest.ranges[loop], budget.depth)
+    along = [loop for loop in reductions if loop not in taps and loop not in nest.single]
+    along = [loop for loop in along if loop in inner or len(reductions) == 1]
+    for loop in along:
+        steps[loop] = _first_divisor(nest.ranges[loop], budget.depth)
+    if len(along) > 1 and results * prod(max(1, step) for step in steps) // _VECTOR > budget.code // 2:
+        steps[along[0]] = 1  # one word at a time, where the other loop is over the parts of a word
     length = results * prod(max(1, step) for step in steps) // _VECTOR
     for loop in taps:
         number = nest.ranges[loop]
