@@ -76,11 +76,39 @@ func.func @elements(%x: tensor<64xf16>, %y: tensor<64xf16>) -> tensor<64xf16> {{
 }}
 """
 
+# The sum as JAX writes it.
+WIDENED = f"""
+func.func @widened(%x: tensor<6x{DEPTH}xf16>) -> tensor<6xf16> {{
+  %zero = arith.constant 0.0 : f32
+  %like = tensor.empty() : tensor<6x{DEPTH}xf32>
+  %wide = linalg.generic {{
+      indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]}}
+      ins(%x : tensor<6x{DEPTH}xf16>) outs(%like : tensor<6x{DEPTH}xf32>) {{
+    ^bb0(%e: f16, %o: f32):
+      %t = arith.extf %e : f16 to f32
+      linalg.yield %t : f32
+  }} -> tensor<6x{DEPTH}xf32>
+  %empty = tensor.empty() : tensor<6xf32>
+  %start = linalg.fill ins(%zero : f32) outs(%empty : tensor<6xf32>) -> tensor<6xf32>
+  %sum = linalg.generic {{
+      indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i)>],
+      iterator_types = ["parallel", "reduction"]}}
+      ins(%wide : tensor<6x{DEPTH}xf32>) outs(%start : tensor<6xf32>) {{
+    ^bb0(%e: f32, %s: f32):
+      %t = arith.addf %e, %s : f32
+      linalg.yield %t : f32
+  }} -> tensor<6xf32>
+  %half = arith.truncf %sum : tensor<6xf32> to tensor<6xf16>
+  return %half : tensor<6xf16>
+}}
+"""
+
 
 @functools.cache
 def compiled(target: str, profile: str | None, accumulate: str | None) -> bytes:
     chosen = {} if accumulate is None else {"accumulate": accumulate}
-    return webree.compile(MODEL, target=target, profile=profile, **chosen)
+    return webree.compile(MODEL + WIDENED, target=target, profile=profile, **chosen)
 
 
 def bound(terms: Any, count: int) -> Any:
@@ -103,6 +131,7 @@ def test_sums(machine: Machine, seed: int) -> None:
         for accumulate in ("f16", None):
             with webree.load(compiled(machine.target, profile, accumulate), device=machine.device) as module:
                 found[accumulate] = module.sum(x).astype("f8")
+                np.testing.assert_array_equal(module.widened(x), found[accumulate])
         where = f"{profile} (WEBREE_SEED={seed})"
         assert (np.abs(found["f16"] - exact) <= bound(x.astype("f8"), DEPTH)).all(), where
         if machine.target == "webgpu":  # a thread for each sum

@@ -63,9 +63,31 @@ def _is_rounded_sum(op: Any) -> bool:
     block = op.regions[0].blocks[0]
     inside = [*block.arguments, *(result for inner in block for result in inner.operation.results)]
     return (
-        all(_element(value) == "f16" for value in list(op.operands)[:-1])
+        all(_element(_source(value)) == "f16" for value in list(op.operands)[:-1])
         and all(operand in inside for inner in block for operand in inner.operation.operands)
         and all(_rounds(use.owner, use.operand_number) for use in op.results[0].uses)
+    )
+
+
+def _source(value: Any) -> Any:
+    """The tensor of f16 that one of f32 holds the numbers of, or the tensor itself."""
+    op = getattr(value.owner, "operation", None)
+    if op is None or not (op.name == "arith.extf" or (op.name == "linalg.generic" and _only_extends(op))):
+        return value
+    return op.operands[0] if _element(op.operands[0]) == "f16" else value
+
+
+def _only_extends(op: Any) -> bool:
+    """Whether a generic does nothing but widen each element in its place."""
+    from iree.compiler import ir
+
+    maps = [ir.AffineMapAttr(item).value for item in op.attributes["indexing_maps"]]
+    body = [inner.operation for inner in op.regions[0].blocks[0]]
+    return (
+        len(maps) == 2
+        and all(item == ir.AffineMap.get_identity(item.n_dims, op.context) for item in maps)
+        and [item.name for item in body] == ["arith.extf", "linalg.yield"]
+        and body[0].operands[0] == op.regions[0].blocks[0].arguments[0]
     )
 
 
@@ -79,10 +101,13 @@ def _rounds(op: Any, number: int) -> bool:
 
 
 def _element(value: Any) -> str:
+    return str(_element_type(value))
+
+
+def _element_type(value: Any) -> Any:
     from iree.compiler import ir
 
-    kind = value.type
-    return str(kind.element_type if isinstance(kind, ir.ShapedType) else kind)
+    return value.type.element_type if isinstance(value.type, ir.ShapedType) else value.type
 
 
 def _is_reduction(op: Any, element: str) -> bool:
@@ -122,6 +147,8 @@ def _replace(op: Any, element: Any) -> None:
     old = op.results[0].type
     new_type = ir.RankedTensorType.get(old.shape, element, old.encoding)
     *inputs, start = op.operands
+    if str(element) == "f16":
+        inputs = [_source(value) for value in inputs]
     attributes = {name: op.attributes[name] for name in op.attributes}
     new = ir.Operation.create(op.name, [new_type], [*inputs, _start(start, new_type)], attributes=attributes, regions=1)
     _copy_body(op.regions[0].blocks[0], new, element)
@@ -135,8 +162,8 @@ def _converted(value: Any, wanted: Any) -> Any:
 
     if value.type == wanted:
         return value
-    old, new = (kind.element_type if isinstance(kind, ir.ShapedType) else kind for kind in (value.type, wanted))
-    return (arith.extf if old.width < new.width else arith.truncf)(wanted, value)
+    new = wanted.element_type if isinstance(wanted, ir.ShapedType) else wanted
+    return (arith.extf if _element_type(value).width < new.width else arith.truncf)(wanted, value)
 
 
 def _start(start: Any, wanted: Any) -> Any:
@@ -159,8 +186,8 @@ def _copy_body(old: Any, op: Any, element: Any) -> None:
     """The body with everything in one type: elements are widened as they are read."""
     from iree.compiler import ir
 
-    kinds = [argument.type for argument in old.arguments]
-    block = op.regions[0].blocks.append(*kinds[:-1], element)
+    kinds = [_element_type(operand) for operand in op.operands]
+    block = op.regions[0].blocks.append(*kinds)
     values: dict[Any, Any] = {}
     with ir.InsertionPoint(block):
         for before, after in zip(old.arguments, block.arguments, strict=True):
