@@ -96,6 +96,14 @@ def test_split_beside_open_sizes() -> None:
     compare("parts", webree.load(data, device="wasm").main(x.numpy()), x.split(2, -1), 0, 0)
 
 
+def test_masks_as_indices() -> None:
+    """As many results as the mask says; on the mask itself the compiler would never come to an end."""
+    data = webree.compile(lambda x: (x[x > 0], x[x[:, 0] > 0]), torch.ones(4, 5), target="cpu")
+    x = torch.randn(4, 5)
+    x[0, 0], x[1, 0] = 1.0, -1.0
+    compare("chosen", webree.load(data, device="wasm").main(x.numpy()), (x[x > 0], x[x[:, 0] > 0]), 0, 0)
+
+
 class Cache:
     """A plain object with tensors, as caches of language models are."""
 

@@ -219,6 +219,21 @@ def _split_with_sizes(source: Any, split_sizes: Any, dim: int = 0) -> Any:
     return parts
 
 
+def _index(source: Any, indices: Any) -> Any:
+    """A mask as the places where it is set; on a mask itself the compiler's conversion never ends. Where it is the only
+    index the dimensions that it covers are one, so that there is one list of places."""
+    masks = [index for index in indices if index is not None and index.dtype == torch.bool]
+    if not masks:
+        return NotImplemented
+    if len(indices) == 1 and masks[0].dim():
+        rows = source.flatten(0, masks[0].dim() - 1)
+        return rows.index_select(0, torch.nonzero(masks[0].flatten()).squeeze(1))
+    places: list[Any] = []
+    for index in indices:
+        places += torch.nonzero(index).unbind(1) if index is not None and index.dtype == torch.bool else [index]
+    return torch.ops.aten.index.Tensor(source, places)
+
+
 def _pair(value: Any) -> list[int]:
     values = list(value)
     return values * 2 if len(values) == 1 else values
@@ -231,6 +246,7 @@ _OWN = {
     torch.ops.aten.gelu.default: _gelu,
     torch.ops.aten.prelu.default: _prelu,
     torch.ops.aten.embedding_dense_backward.default: _embedding_gradient,
+    torch.ops.aten.index.Tensor: _index,
     torch.ops.aten.split.Tensor: _split,
     torch.ops.aten.split_with_sizes.default: _split_with_sizes,
     torch.ops.aten.__and__.Tensor: torch.bitwise_and,
