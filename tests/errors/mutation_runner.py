@@ -195,6 +195,7 @@ def _compile(model: Model, path: Path, options: dict[str, Any]) -> str:
         return f"another exception escapes: {traceback.format_exc()[-3000:]}"
 
 
+_OTHERS = " cannot be read by "  # torch or jax, whose words follow
 _INNARDS = (
     "Traceback",
     "KeyError",
@@ -215,7 +216,7 @@ def _judge(error: Any, path: Path) -> str:
         return f"a message of {len(text)} letters: {text[:300]}"
     if not text.strip() or (place is None and path.name not in text):
         return f"a message without a place: {text}"
-    if any(word in text for word in _INNARDS):
+    if _OTHERS not in text and any(word in text for word in _INNARDS):
         return f"a message about Python: {text}"
     return f"refused {text}"
 

@@ -391,6 +391,14 @@ MLIR: dict[str, tuple[str, str, str | None, str | None, bool]] = {
         "model.mlir:2:17",
         True,
     ),
+    "axis that is not there": (
+        "func.func @f(%a: tensor<?x4xf32>) -> index {\n  %axis = arith.constant -1 : index\n"
+        "  %n = tensor.dim %a, %axis : tensor<?x4xf32>\n  return %n : index\n}",
+        "model.mlir:3:8: 'tensor.dim' asks for axis -1 of tensor<?x4xf32>, whose axes are 0 to 1",
+        "tensor.dim",
+        "model.mlir:3:8",
+        False,
+    ),
     "op without a lowering": (
         "func.func @f(%a: tensor<4xf32>) -> tensor<4xf32> {\n"
         '  %0 = "tosa.custom"(%a) {operator_name = "q", domain_name = "d", implementation_attrs = "x"}'

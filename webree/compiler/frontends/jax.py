@@ -97,17 +97,21 @@ def _artifact(entry: Entry, label: str) -> tuple[bytes, Unused | None, Sizes | N
     leaves = zip(paths, program.in_avals, strict=True)
     unused = [None if n in kept else (path, _mlir_type(aval)) for n, (path, aval) in enumerate(leaves)]
     sizes = [[extent if isinstance(extent, int) else str(extent) for extent in aval.shape] for aval in program.in_avals]
-    return _stablehlo(program), unused, sizes
+    return _stablehlo(program, label), unused, sizes
 
 
-def _stablehlo(exported: Any) -> bytes:
-    """The exported program as StableHLO bytecode, from the portable artifact."""
+def _stablehlo(exported: Any, label: str) -> bytes:
+    """The exported program as StableHLO bytecode, from the portable artifact. Raises `CompileError` if that is damaged,
+    which its reader does not say more of."""
     from jaxlib.mlir import ir
     from jaxlib.mlir.dialects import sdy, stablehlo
 
     with ir.Context() as context:
         sdy.register_dialect(context)
-        module = stablehlo.deserialize_portable_artifact(context, exported.mlir_module_serialized)
+        try:
+            module = stablehlo.deserialize_portable_artifact(context, exported.mlir_module_serialized)
+        except ValueError as error:
+            raise CompileError(f"{label} is damaged: the StableHLO in it cannot be read", location=label) from error
         return _bytecode(module.operation)
 
 

@@ -14,11 +14,13 @@ from typing import Any
 from webree.compiler.frontends import ImportedModel, ModelSource
 from webree.compiler.frontends.mlir_bytecode import MAGIC, try_bytecode
 from webree.compiler.frontends.mlir_versions import modernise
-from webree.compiler.session import Session
+from webree.compiler.session import Session, location_names
+from webree.compiler.walking import walk
 from webree.errors import CompileError, UsageError
 
 __all__ = ["import_model"]
 
+_SIZES = ("tensor.dim", "memref.dim")
 _FUNCTIONS = ("func.func", "util.func", "ml_program.func")
 
 
@@ -36,6 +38,7 @@ def import_model(session: Session, source: ModelSource, *, dims: Mapping[str, in
     finally:
         session.context.allow_unregistered_dialects = True
     _check_names(module, source.label)
+    _check_axes(module, source.label)
     if not any(op.name in _FUNCTIONS and _is_public(op) for op in _children(module)):
         raise CompileError(
             f"{source.label} has no public function, so there is nothing to compile", location=source.label
@@ -53,6 +56,27 @@ def _check_names(module: Any, label: str) -> None:
             name.decode()
         except UnicodeDecodeError as error:
             raise CompileError(f"{label}: the name {name!r} of a {op.name} is not UTF-8", location=label) from error
+
+
+def _check_axes(module: Any, label: str) -> None:
+    """Raises `CompileError` for the size of an axis that a tensor does not have: MLIR leaves it undefined, and ends the
+    process in a pass."""
+    from iree.compiler import ir
+
+    for op in walk(module):
+        if op.name not in _SIZES:
+            continue
+        shaped, index = ir.ShapedType(op.operands[0].type), op.operands[1].owner
+        if not shaped.has_rank or isinstance(index, ir.Block) or index.operation.name != "arith.constant":
+            continue
+        axis = ir.IntegerAttr(index.attributes["value"]).value
+        if not 0 <= axis < shaped.rank:
+            place = next(iter(location_names(str(op.location))), label)
+            raise CompileError(
+                f"{place}: '{op.name}' asks for axis {axis} of {shaped}, whose axes are 0 to {shaped.rank - 1}",
+                op=op.name,
+                location=place,
+            )
 
 
 def _parse(session: Session, data: bytes, label: str) -> Any:
