@@ -10,15 +10,24 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import webree
 
-__all__ = ["FOLDER_VARIABLE", "compiled", "compiled_file", "made_once"]
+__all__ = ["FOLDER_VARIABLE", "compiled", "compiled_file", "made_once", "one_at_a_time"]
 
 FOLDER_VARIABLE = "WEBREE_TEST_MODULES"
 """Names the folder of the run."""
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Other processes of the run wait for this one."""
+    with Path(os.environ[FOLDER_VARIABLE], f"{name}.lock").open("w") as lock:  # closing it, or dying, releases it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def made_once(make: Callable[[], bytes], *facts: object) -> Path:
@@ -31,8 +40,7 @@ def made_once(make: Callable[[], bytes], *facts: object) -> Path:
         hasher.update(fact if isinstance(fact, bytes) else repr(fact).encode())
         hasher.update(b"\0")
     path = Path(os.environ[FOLDER_VARIABLE], hasher.hexdigest())
-    with path.with_suffix(".lock").open("w") as lock:  # released when the file is closed, also by a process that died
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with one_at_a_time(path.name):
         if not path.exists():
             partial = path.with_suffix(".partial")
             partial.write_bytes(make())

@@ -52,9 +52,10 @@ def _tell_the_vulkan_loader() -> None:
 
 
 _tell_the_vulkan_loader()
-# NumPy's threads wait by spinning: with a worker for each core they spend ten times the work of a small product on it.
-# Read when NumPy is imported, which is later.
+# The threads of NumPy and of PyTorch wait by spinning: with a worker for each core they spend ten times the work of a
+# small product on it. Both read these when they are imported, which is later.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:

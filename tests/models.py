@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks import models as random_models
 from demos.magika.fetch import MAGIKA
 
-__all__ = ["MODELS", "NATIVE_MODELS", "Model", "fetch_magika", "reference", "relative_error"]
+__all__ = ["MODELS", "NATIVE_MODELS", "Model", "fetch_magika", "reference", "reference_session", "relative_error"]
 
 Tensor = np.ndarray[Any, Any]
 DEMO = Path(__file__).resolve().parents[1] / "demos" / "magika"
@@ -168,13 +168,17 @@ NATIVE_MODELS: tuple[Model, ...] = (
 )
 
 
-def reference(model: bytes, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-    """What ONNX Runtime computes on the CPU, without the graph changes that trade accuracy for speed."""
+def reference_session(model: bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU, without the graph changes that trade accuracy for speed."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.intra_op_num_threads = 1  # more of them wait by spinning, on cores that other tests need
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return [np.asarray(output) for output in session.run(None, dict(inputs))]
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def reference(model: bytes, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+    """What ONNX Runtime computes."""
+    return [np.asarray(output) for output in reference_session(model).run(None, dict(inputs))]
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:

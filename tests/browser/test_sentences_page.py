@@ -10,6 +10,7 @@ import pytest
 from demos.sentences import demo
 from demos.sentences.fetch import MINILM
 from tests.browser.pages import tab
+from tests.compiling import one_at_a_time
 from webree.tools.browser_session import BrowserSession
 from webree.tools.bundle import write_site
 from webree.tools.serve import SiteServer
@@ -21,7 +22,8 @@ FOLDER = Path(demo.__file__).parent
 
 
 def test_drop_a_text_and_read_which_lines_are_near(session: BrowserSession, tmp_path: Path) -> None:
-    module = demo.compile_module()
+    with one_at_a_time("sentences"):
+        module = demo.compile_module()
     files = [FOLDER / "tokenizer.py", MINILM.fetch() / "vocab.txt"]
     write_site(tmp_path / "site", module, "Sentences", pyodide_folder(), FOLDER / "page.py", files)
     with SiteServer({"/": tmp_path / "site"}) as server, tab(session) as page:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import webree
 from tests.conftest import Machine
-from tests.models import relative_error
+from tests.models import reference, relative_error
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,7 @@ def test_against_onnxruntime(name: str, machine: Machine) -> None:
 def _check(name: str, machine: Machine, profile: str | None) -> None:
     source, data = compiled(name, machine.target, profile)
     x = np.random.default_rng().standard_normal(CASES[name].shape).astype(np.float32)
-    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
-    (expected,) = session.run(None, {"x": x})
+    (expected,) = reference(source, {"x": x})
     with webree.load(data, device=machine.device) as module:
         actual = np.asarray(module.main(x))
     assert actual.shape == expected.shape

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from demos.sentences import demo
+from tests.compiling import one_at_a_time
 
 
 def test_pairs_find_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with one_at_a_time("sentences"):
+        demo.compile_module()
     assert demo.main(["--device", "cpu"]) == 0
     printed = capsys.readouterr().out
     for first, second in zip(demo.SENTENCES[::2], demo.SENTENCES[1::2], strict=True):

@@ -9,11 +9,11 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-import onnxruntime
 
 import webree
 from tests.conftest import Machine
 from tests.llm.onnx_gpt import HEAD_SIZE, HEADS, LAYERS, VOCABULARY, onnx_gpt
+from tests.models import reference_session
 
 COUNT = 24
 SMALLEST_LEAD = 1e-4
@@ -23,7 +23,7 @@ EMPTY = np.zeros((1, HEADS, 0, HEAD_SIZE), np.float32)
 @functools.cache
 def expected(seed: int) -> tuple[list[int], list[int], np.ndarray]:
     """A prompt whose tokens all lead clearly, the tokens that follow, and the first call's logits."""
-    session = onnxruntime.InferenceSession(onnx_gpt(seed), providers=["CPUExecutionProvider"])
+    session = reference_session(onnx_gpt(seed))
     names = [item.name for item in session.get_inputs()]
 
     def step(ids: Sequence[int], past: list[np.ndarray]) -> list[np.ndarray]:
