@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from webree.compiler.frontends.onnx_contrib import CONTRIBUTED
 from webree.compiler.frontends.onnx_graph import node_label, nodes_of, one_line, opset_of, value_infos_of
 from webree.errors import CompileError
 
@@ -29,7 +30,9 @@ def refuse_unknown_operators(model: Any, label: str) -> None:
     unknown: dict[str, list[str]] = {}
     for node in nodes_of(model.graph):
         domain = "" if node.domain == "ai.onnx" else node.domain
-        if (node.domain, node.op_type) in local or _has_schema(node.op_type, domain, versions.get(domain, 1)):
+        if (domain, node.op_type) in CONTRIBUTED or (node.domain, node.op_type) in local:
+            continue
+        if _has_schema(node.op_type, domain, versions.get(domain, 1)):
             continue
         name = f"{domain}.{node.op_type}" if domain else node.op_type
         unknown.setdefault(name, []).append(node_label(node))
@@ -57,6 +60,10 @@ def _refuse_bytes(model: Any, label: str) -> None:
     for name, what in names:
         if isinstance(name, bytes):
             raise CompileError(f"{label} is damaged: the name {name[:40]!r} of {what} is not UTF-8", location=label)
+    for item in model.opset_import:
+        if not 0 <= item.version < 1 << 31:
+            where = f"operator set {item.domain or 'ai.onnx'!r}"
+            raise CompileError(f"{label} is damaged: version {item.version} of {where}", location=label)
 
 
 def _names(node: Any) -> list[str | bytes]:

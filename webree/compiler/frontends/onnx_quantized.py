@@ -12,7 +12,7 @@ from typing import Any
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
 from webree.compiler.frontends.onnx_values import Value, value_of
 
-__all__ = ["RULES", "spread_parameter"]
+__all__ = ["RULES", "quantized_product", "spread_parameter"]
 
 
 def _along(build: Builder, name: str, shape: list[int], axis: int, block: int) -> Value | None:
@@ -88,6 +88,15 @@ def _dequantize(node: Any, build: Builder) -> str | None:
             return None
         value = value - zero.cast("float32")
     return (value * scale.cast("float32")).cast(scale.kind).name
+
+
+def quantized_product(build: Builder, left: Value, right: Value, scale: Value, zero: Value | None) -> Value:
+    """Rows of floats, quantised as a whole to 8 bits, times a matrix of 8-bit integers with a scale and a zero point
+    for all or for each column."""
+    codes, own_scale, own_zero = build.ops("DynamicQuantizeLinear", left.name, outputs=3)
+    zeros = [own_zero] if zero is None else [own_zero, zero.name]
+    sums = Value(build, build.op("MatMulInteger", codes, right.name, *zeros), "int32")
+    return sums.cast("float32") * (Value(build, own_scale, "float32") * scale)
 
 
 def _conv_integer(node: Any, build: Builder) -> str | None:

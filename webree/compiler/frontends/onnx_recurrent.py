@@ -1,9 +1,10 @@
 """Rules for RNN, GRU and LSTM in the forms that the importer does not take: other directions and functions, peepholes,
-clipping, sequences of different lengths, batches first.
+clipping, sequences of different lengths, batches first; and the LSTM with weights of 8 bits that ONNX Runtime makes.
 
 Enters: a node of known sizes. Leaves: one product for the inputs of all steps, and a Loop over the steps in each
 direction.
-Sources: https://onnx.ai/onnx/operators/onnx__LSTM.html, …/onnx__GRU.html, …/onnx__RNN.html
+Sources: https://onnx.ai/onnx/operators/onnx__LSTM.html, …/onnx__GRU.html, …/onnx__RNN.html,
+https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.DynamicQuantizeLSTM
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
+from webree.compiler.frontends.onnx_quantized import quantized_product
 from webree.compiler.frontends.onnx_values import Value, concat, constant, value_of, where
+from webree.errors import CompileError
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "quantized_lstm"]
 
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _FUNCTIONS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
@@ -33,6 +36,7 @@ class _Direction:
     Attributes:
         inputs: what each step adds to the gates: step, batch, gates times hidden size.
         recurrent: weights from the hidden state to the gates, transposed.
+        scale: of `recurrent` where that is of 8 bits: one, or one of each column. And `zero`, its zero point.
         bias: of the recurrent product, or None (part of `inputs` where the operator allows it).
         peepholes: of input, output and forget gate, or none.
         functions: of the gates.
@@ -42,6 +46,8 @@ class _Direction:
 
     inputs: Value
     recurrent: Value
+    scale: Value | None
+    zero: Value | None
     bias: Value
     peepholes: list[Value]
     functions: list[Function]
@@ -51,24 +57,52 @@ class _Direction:
 
 def _recurrent(node: Any, build: Builder) -> list[str] | None:
     attributes = attributes_of(node)
-    names = [*node.input, *[""] * 8][:8]
+    names = [*node.input, *[""] * 12][:12]
     shape, hidden = build.static_shape_of(names[0]), attributes.get("hidden_size")
     weights = build.static_shape_of(names[2])
     if shape is None or weights is None or _is_plain(node, attributes, names, build):
         return None
-    hidden = hidden or weights[2]
+    return _layer(node.op_type, attributes, names, (*shape, hidden or weights[2]), weights[0], build)
+
+
+def quantized_lstm(node: Any, build: Builder) -> list[str] | None:
+    """Weights of 8 bits; what they are multiplied with is quantised as a whole, in each step anew."""
+    names = [*node.input, *[""] * 12][:12]
+    shape, weights = build.static_shape_of(names[0]), build.static_shape_of(names[2])
+    if shape is None or weights is None:
+        if build.settled:
+            raise CompileError(
+                f"node {node.name!r} (com.microsoft.{node.op_type}): the sizes of its input must be known at compile "
+                f"time. Bind the model's open dimensions (dims={{name: size}}, --dim NAME=SIZE)",
+                op=f"com.microsoft.{node.op_type}",
+                location=node.name,
+                unsupported=True,
+            )
+        return None
+    return _layer("LSTM", attributes_of(node), names, (*shape, weights[1]), weights[0], build)
+
+
+def _layer(
+    op_type: str,
+    attributes: dict[str, Any],
+    names: Sequence[str],
+    sizes: tuple[int, ...],
+    count: int,
+    build: Builder,
+) -> list[str]:
+    """All directions, `count` of them. sizes: of the input, and the hidden size."""
+    *shape, _, hidden = sizes
     layout = attributes.get("layout", 0)
     source = value_of(build, names[0])
     source = source.transpose(1, 0, 2) if layout else source
     steps, batch = (shape[1], shape[0]) if layout else (shape[0], shape[1])
     lengths = value_of(build, names[4]).cast("int32").reshape(batch, 1) if names[4] else None
     directions = [
-        _direction(build, node.op_type, attributes, names, number, source, (steps, batch, hidden))
-        for number in range(weights[0])
+        _direction(build, op_type, attributes, names, number, source, (steps, batch, hidden)) for number in range(count)
     ]
     rows, finals = [], []
     for direction in directions:
-        row, final = _run(build, node.op_type, attributes, direction, lengths, (steps, batch, hidden))
+        row, final = _run(build, op_type, attributes, direction, lengths, (steps, batch, hidden))
         rows.append(row.unsqueeze(1))
         finals.append([state.unsqueeze(0) for state in final])
     result = concat(rows, 1)  # step, direction, batch, hidden
@@ -110,7 +144,10 @@ def _direction(
 
     both = part(names[3]) if names[3] else constant(build, numpy.zeros(2 * gates * hidden), source.kind)
     flat = source.reshape(steps * batch, -1)
-    inputs = flat.make("MatMul", part(names[1]).transpose(1, 0)) + both.slice(0, 0, gates * hidden)
+    scales = [part(name) if name else None for name in names[8:]]
+    quantized = scales[0] is not None and scales[2] is not None
+    weights = [part(name) if quantized else part(name).transpose(1, 0) for name in names[1:3]]
+    inputs = _product(build, flat, weights[0], scales[0], scales[1]) + both.slice(0, 0, gates * hidden)
     states = []
     for name in (names[5], names[6])[: _STATES[op_type]]:
         if not name:
@@ -131,13 +168,21 @@ def _direction(
     backwards = number == 1 or attributes.get("direction", "forward") == "reverse"
     return _Direction(
         inputs.reshape(steps, batch, gates * hidden),
-        part(names[2]).transpose(1, 0),
+        weights[1],
+        scales[2],
+        scales[3],
         both.slice(0, gates * hidden, 2 * gates * hidden),
         peepholes,
         functions,
         states,
         backwards,
     )
+
+
+def _product(build: Builder, rows: Value, weights: Value, scale: Value | None, zero: Value | None) -> Value:
+    if scale is None:
+        return rows.make("MatMul", weights)
+    return quantized_product(build, rows, weights, scale, zero)
 
 
 def _clipped(function: Function, limit: float) -> Function:
@@ -247,7 +292,10 @@ def _lstm_step(
 ) -> list[Value]:
     """Gates in the order input, output, forget, cell; peepholes in the order input, output, forget."""
     state, cell = states
-    sums = inputs + state.make("MatMul", direction.recurrent.on(body)) + direction.bias.on(body)
+    given = (direction.recurrent, direction.scale, direction.zero)
+    weights, scale, zero = (None if value is None else value.on(body) for value in given)
+    assert weights is not None
+    sums = inputs + _product(body, state, weights, scale, zero) + direction.bias.on(body)
     parts = [_gate(sums, number, hidden) for number in range(4)]
     eyes = [peephole.on(body) for peephole in direction.peepholes]
     sigma, squash, final = direction.functions

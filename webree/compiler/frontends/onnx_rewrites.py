@@ -18,6 +18,7 @@ from webree.compiler.frontends import (
     onnx_neural,
     onnx_pools,
     onnx_quantized,
+    onnx_quantized_conv,
     onnx_recurrent,
     onnx_resize,
     onnx_sampling,
@@ -26,6 +27,7 @@ from webree.compiler.frontends import (
 )
 from webree.compiler.frontends.onnx_builder import Builder
 from webree.compiler.frontends.onnx_composites import COMPOSITES, expand_composites
+from webree.compiler.frontends.onnx_contrib import CONTRIBUTED
 from webree.compiler.frontends.onnx_folding import fold
 from webree.compiler.frontends.onnx_graph import nodes_of, opset_of
 from webree.compiler.frontends.onnx_inline import DOMAIN
@@ -40,6 +42,7 @@ RULES: Mapping[str, Callable[[Any, Builder], str | list[str] | None]] = {
     **onnx_neural.RULES,
     **onnx_pools.RULES,
     **onnx_quantized.RULES,
+    **onnx_quantized_conv.RULES,
     **onnx_recurrent.RULES,
     **onnx_resize.RULES,
     **onnx_sampling.RULES,
@@ -141,4 +144,7 @@ def _nothing(node: Any, build: Builder) -> list[str] | None:
 
 
 def _rule(node: Any) -> Callable[[Any, Builder], str | list[str] | None] | None:
-    return RULES.get(node.op_type) if node.domain in _DEFAULT_DOMAINS else DOMAIN_RULES.get((node.domain, node.op_type))
+    if node.domain in _DEFAULT_DOMAINS and node.op_type in RULES:
+        return RULES[node.op_type]
+    key = (node.domain, node.op_type)
+    return DOMAIN_RULES.get(key) or CONTRIBUTED.get(key)
