@@ -1,4 +1,4 @@
-"""Quantised weights and halves in Chromium, against NumPy and ONNX Runtime."""
+"""Quantised weights, products of bytes and halves in Chromium, against NumPy and ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import webree
+from tests.types.packed_products import CASES as PRODUCTS
 from tests.types.test_quantized_weights import CASES, expected, make
 from tests.types.weights_model import inputs, model, reference
 from webree.tools.browser_session import BrowserSession
@@ -22,6 +23,15 @@ def test_quantised_weights(session: BrowserSession, name: str, seed: int) -> Non
     module.close()
     wanted = expected(CASES[name], arrays, x)
     assert np.abs(found - wanted).max() / np.abs(wanted).max() < 1e-5, f"WEBREE_SEED={seed}"
+
+
+@pytest.mark.parametrize("name", ["no multiple of four", "unsigned by signed", "pointwise"])
+def test_products_of_bytes_are_exact(session: BrowserSession, name: str, seed: int) -> None:
+    made = PRODUCTS[name].make(np.random.default_rng(seed))
+    module = session.load(webree.compile(made.text))
+    (found,) = module.call("main", [*made.inputs])
+    module.close()
+    np.testing.assert_array_equal(found, made.expected, err_msg=f"WEBREE_SEED={seed}")
 
 
 def test_halves_by_choice(session: BrowserSession, seed: int) -> None:
