@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from webree.codegen_cpu.schedules.tiles import Tiling, choose
+from webree.codegen_cpu.schedules.tiles import Tiling, choose, is_dequantised
 from webree.codegen_wgsl.schedules.nest import NAMED_LOOPS, nest_of
 
 __all__ = ["annotate"]
@@ -58,6 +58,8 @@ def _annotate_kernel(function: Any) -> bool:
     for op, own in loops.items():
         _configure(op, vector_common_parallel=[tiling.vector[loop] for loop in own])
     _translate(function, tiling)
+    if is_dequantised(_body(root)):
+        _keep_elementwise(root)
     return True
 
 
@@ -107,6 +109,20 @@ def _configure(op: Any, **levels: Sequence[int]) -> None:
 
     text = ", ".join(f"{name} = {list(sizes)}" for name, sizes in levels.items())
     op.attributes["lowering_config"] = ir.Attribute.parse(f"#iree_cpu.lowering_config<{text}>", op.context)
+
+
+def _keep_elementwise(root: Any) -> None:
+    """Multiply and add vectors of columns: the compiler takes a product that is added up for a contraction, and where
+    one side has no columns it computes one element at a time. A product with its own sign is none; LLVM drops that."""
+    from iree.compiler import ir
+
+    *_, product, total, _ = [item.operation for item in root.regions[0].blocks[0].operations]
+    with root.context, total.location, ir.InsertionPoint(total):
+        value = product.results[0]
+        same = ir.Operation.create("math.copysign", [value.type], [value, value]).results[0]
+    for index, operand in enumerate(total.operands):
+        if operand == value:
+            total.operands[index] = same
 
 
 def _translate(function: Any, tiling: Tiling) -> None:

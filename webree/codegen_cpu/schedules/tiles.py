@@ -26,6 +26,8 @@ TRANSPOSED_ROWS = 8
 """Of the tile with one vector of columns, for weights that are transposed in registers."""
 CACHED_BYTES = 256 << 10
 """Weights of a workgroup: half of a small core's second-level cache."""
+WORD_COLUMNS, WORD_WORKGROUP = 16, 512
+"""Columns of weights in words: of a tile, and at most of a workgroup."""
 WORKGROUPS = 32
 """More of them cost more than they balance."""
 WORKGROUP_FLOPS = 1 << 20
@@ -56,19 +58,45 @@ class Tiling:
 
 def choose(nest: Nest, body: tuple[str, ...]) -> Tiling | None:
     """The tiling of a kernel's main operation, or None."""
-    if len(nest.inputs) != 2 or len(nest.outputs) != 1 or not nest.outputs[0].projected:
+    if len(nest.outputs) != 1 or not nest.outputs[0].projected or any(access.bits != 32 for access in nest.accesses):
         return None
-    if body not in _MULTIPLY_ADD or any(access.bits != 32 for access in nest.accesses):
+    result = [dim[0][0] for dim in nest.outputs[0].dims if dim is not None]
+    if is_dequantised(body) and nest.straight and nest.projected:
+        return _dequantised(nest, result)
+    if len(nest.inputs) != 2 or body not in _MULTIPLY_ADD:
         return None
     left, right = nest.inputs
     if not right.projected or any(dim is None for dim in left.dims):
         return None
-    result = [dim[0][0] for dim in nest.outputs[0].dims if dim is not None]
     if left.projected:
         if _is_panelled(nest, result):
             return _panelled(nest, result)
         return _product(nest, result)
     return _convolution(nest, result)
+
+
+def is_dequantised(body: tuple[str, ...]) -> bool:
+    """A product with weights that are words of several small integers: shifted out, made floats, multiplied, added."""
+    return (
+        body[-2:] in _MULTIPLY_ADD
+        and {"arith.sitofp"} < {*body}
+        and not {"arith.shrui", "arith.shrsi"}.isdisjoint(body)
+    )
+
+
+def _dequantised(nest: Nest, result: list[int]) -> Tiling | None:
+    """Words [… k …, n] times a row, or times several, which then share what a word becomes."""
+    *outer, column = result
+    width = nest.ranges[column]
+    if width is None or None in nest.ranges or len(outer) > 1:
+        return None
+    if not any(access.innermost == column for access in nest.inputs):
+        return None
+    columns = WORD_COLUMNS if not outer and width % WORD_COLUMNS == 0 else COLUMNS
+    if width % columns:
+        return None
+    vector = _sizes(nest, {column: columns} | {row: min(ROWS, nest.ranges[row] or 1) for row in outer})
+    return _tiling(nest, {column: columns * _divisor(width // columns, WORD_WORKGROUP // columns)}, vector, _TILED)
 
 
 def _is_panelled(nest: Nest, result: list[int]) -> bool:
