@@ -14,26 +14,26 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install all that the demo and the tests need, and no more
-	$(SETUP) python frameworks adapter chromium node
+	$(SETUP) frameworks adapter chromium node
 
 demo: ## name the types of files with Magika's model, natively and in headless Chromium, and compare
 	$(SETUP) python 'adapter?' 'chromium?' 'node?'
 	@$(VENV)/python -m demos.magika.demo
 
 test: ## run all tests: without a GPU, natively on WebGPU, in the browser (what this machine lacks is said, and skipped)
-	$(SETUP) python frameworks 'adapter?' 'chromium?' 'node?'
+	$(SETUP) frameworks 'adapter?' 'chromium?' 'node?'
 	@$(VENV)/python scripts/run_tests.py
 
 test-unit: ## run the tests that need no GPU driver and no browser
-	$(SETUP) python frameworks
+	$(SETUP) frameworks
 	@$(VENV)/python scripts/run_tests.py no-device
 
 test-native: ## run the tests that need a Vulkan adapter
-	$(SETUP) python frameworks adapter chromium
+	$(SETUP) frameworks adapter chromium
 	@$(VENV)/python scripts/run_tests.py native
 
 test-browser: ## run the tests in headless Chromium
-	$(SETUP) python frameworks adapter chromium node
+	$(SETUP) frameworks adapter chromium node
 	@$(VENV)/python scripts/run_tests.py browser
 
 lint: ## check format, lint and types
@@ -50,7 +50,7 @@ bench: ## measure against ONNX Runtime Web, side by side in Chromium, on WebGPU 
 	@$(VENV)/python -m benchmarks.browser --device cpu
 
 models: ## measure the named models on all devices, and write docs/models.md (a run that was cut short goes on)
-	$(SETUP) python frameworks adapter chromium node
+	$(SETUP) frameworks adapter chromium node
 	@$(VENV)/python -m scripts.models_table
 
 onnx-conformance: ## run all of ONNX's own node tests, and write docs/onnx-coverage.md (a run that was cut short goes on)

@@ -240,13 +240,16 @@ WITHOUT = {
 # need: (what is said, folder of the stamp, key, action). In this order, as later ones use earlier ones.
 NEEDS = {
     "python": ("Python packages into .venv (about 1 GB on disk)", VENV, python_key, install_python),
-    "frameworks": ("PyTorch, JAX and LiteRT into .venv, for tests (1 GB more)", VENV, python_key, install_python),
+    "frameworks": ("Python packages into .venv, with PyTorch, JAX and LiteRT for tests (about 2 GB on disk)", VENV, python_key, install_python),
     "lint": ("ruff and mypy into .venv", VENV, python_key, install_python),
     "adapter": ("a Vulkan adapter", VENV, adapter_key, install_adapter),
     "chromium": ("Chromium", None, chromium_key, install_chromium),
     "node": ("Pyodide by npm", NODE_MODULES, node_key, install_node),
     "peers": ("Pyodide and ONNX Runtime Web by npm", NODE_MODULES, node_key, install_node),
 }
+
+INCLUDED_IN = {"python": "frameworks", "node": "peers"}
+"""A need, and one that has all of it and more."""
 
 
 def fulfilled(need: str) -> bool:
@@ -255,9 +258,8 @@ def fulfilled(need: str) -> bool:
     if folder is None or not value:
         return bool(value)
     stamps = read_stamps(folder)
-    if need == "node" and stamps.get("peers") == node_key("peers"):  # has all that "node" has, and more
-        return True
-    return stamps.get(need) == value
+    wider = INCLUDED_IN.get(need)
+    return stamps.get(need) == value or (wider is not None and stamps.get(wider) == key(wider))
 
 
 def main(names: list[str]) -> int:
