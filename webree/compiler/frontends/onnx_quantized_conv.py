@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from webree.compiler.frontends import onnx_quantized
 from webree.compiler.frontends.onnx_builder import Builder, attributes_of
 from webree.compiler.frontends.onnx_values import Value, value_of
 
@@ -77,10 +78,11 @@ def _conv_integer(node: Any, build: Builder) -> str | None:
     if not any(attributes.get("pads", [])) and attributes.get("auto_pad", "NOTSET") in ("NOTSET", "VALID"):
         return None
     found = [_scalar_zero(build, name) for name in zeros]
-    if found[0] is None or found[1] is None:
-        return None
-    sums = _sums(build, node, image, weight, (found[0], found[1]))
-    return None if sums is None else sums.name
+    sums = None
+    if found[0] is not None and found[1] is not None:
+        sums = _sums(build, node, image, weight, (found[0], found[1]))
+    # Zero points by channel are taken off before.
+    return onnx_quantized.RULES["ConvInteger"](node, build) if sums is None else sums.name
 
 
 def _q_linear_conv(node: Any, build: Builder) -> str | None:
