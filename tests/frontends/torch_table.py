@@ -84,6 +84,9 @@ def shapes() -> dict[str, Any]:
             lambda x: (functional.pad(x, (1, 2, 0, 1), value=3.0), functional.pad(x, (1, 1), mode="reflect")),
             (x,),
         ),
+        "circular": (lambda x: (functional.pad(x, (1, 2), mode="circular"), x.roll(3)), (x,)),
+        "folds": (lambda x: functional.fold(x, (4, 5), 2, stride=(2, 1)), (torch.randn(2, 8, 8),)),
+        "magnitude": (lambda x: torch.view_as_complex(x.reshape(2, 3, 2, 2)).abs(), (x,)),
         "gather": (lambda x, i: (torch.gather(x, 1, i), torch.take_along_dim(x, i, 1)), (x, index)),
         "scatter": (lambda x, i, y: (x.scatter(1, i, y[:, :2]), x.scatter_add(1, i, y[:, :2])), (x, index, y)),
         "parts put into": (

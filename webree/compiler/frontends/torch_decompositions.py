@@ -30,6 +30,7 @@ _WRITTEN_OUT = (
     "_unsafe_masked_index_put_accumulate",
     "addmm",
     "binary_cross_entropy",
+    "col2im",
     "diag",
     "dot",
     "einsum",
@@ -234,6 +235,35 @@ def _index(source: Any, indices: Any) -> Any:
     return torch.ops.aten.index.Tensor(source, places)
 
 
+def _roll(source: Any, shifts: Any, dims: Any = ()) -> Any:
+    """Without dimensions all elements in their order."""
+    if dims:
+        return NotImplemented
+    return torch.roll(source.flatten(), shifts, 0).view(source.shape)
+
+
+def _magnitude(source: Any) -> Any:
+    """Of complex numbers, which the compiler's own conversion takes for real ones."""
+    if not source.is_complex():
+        return NotImplemented
+    return torch.sqrt(source.real * source.real + source.imag * source.imag)
+
+
+def _pad(source: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
+    """Circular padding, from the last dimension on: the other end stands before and behind."""
+    if mode != "circular":
+        return NotImplemented
+    for step in range(len(pad) // 2):
+        dim, (before, behind) = source.dim() - 1 - step, pad[2 * step : 2 * step + 2]
+        extent = source.shape[dim]
+        if before < 0 or behind < 0:
+            return NotImplemented
+        parts = [source.narrow(dim, extent - before, before)] if before else []
+        parts += [source, *([source.narrow(dim, 0, behind)] if behind else [])]
+        source = torch.cat(parts, dim)
+    return source
+
+
 def _pair(value: Any) -> list[int]:
     values = list(value)
     return values * 2 if len(values) == 1 else values
@@ -247,6 +277,9 @@ _OWN = {
     torch.ops.aten.prelu.default: _prelu,
     torch.ops.aten.embedding_dense_backward.default: _embedding_gradient,
     torch.ops.aten.index.Tensor: _index,
+    torch.ops.aten.abs.default: _magnitude,
+    torch.ops.aten.pad.default: _pad,
+    torch.ops.aten.roll.default: _roll,
     torch.ops.aten.split.Tensor: _split,
     torch.ops.aten.split_with_sizes.default: _split_with_sizes,
     torch.ops.aten.__and__.Tensor: torch.bitwise_and,
