@@ -168,6 +168,7 @@ def test_bad_modules_say_the_same_as_natively(session: BrowserSession, damage: s
 def test_one_javascript_call_per_submission(python: BrowserSession) -> None:
     """With its inputs on the device, a call is one crossing for each submission and no other."""
     code = """
+kept = None  # of the run before
 x, n = mixed.to_device([[1, 2, 3]] * 2), mixed.to_device([[1, 2, 3]] * 2, "int32")
 await mixed["main"].on_device_async(x, n)
 before = mixed.device.counters
