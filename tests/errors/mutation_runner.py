@@ -61,7 +61,7 @@ def all_models(formats: Sequence[str]) -> list[Model]:
         return [model for found in pool.map(models, formats) for model in found]
 
 
-def explore(chosen: Sequence[Model], count: int, seed: int, keep: Path | None = None) -> Report:
+def explore(chosen: Sequence[Model], count: int, seed: int, keep: Path | None = None, end: str = "") -> Report:
     """Compile `count` mutants; those at fault are written into `keep`, and told as they come."""
     for name in _LOADED:
         importlib.import_module(name)
@@ -70,7 +70,7 @@ def explore(chosen: Sequence[Model], count: int, seed: int, keep: Path | None = 
         rng = random.Random(f"{seed}/{number}")
         model = rng.choice(chosen)
         files = mutate(model, rng)
-        result = _isolated(model, files, rng)
+        result = _isolated(model, files, rng, end)
         if result == "compiled":
             report.compiled += 1
         elif result.startswith("refused"):
@@ -90,8 +90,9 @@ def explore(chosen: Sequence[Model], count: int, seed: int, keep: Path | None = 
     return report
 
 
-def _isolated(model: Model, files: dict[str, bytes], rng: random.Random) -> str:
-    """`compiled`, `refused MESSAGE`, or what is wrong. Half of the mutants go no further than the front end."""
+def _isolated(model: Model, files: dict[str, bytes], rng: random.Random, end: str) -> str:
+    """`compiled`, `refused MESSAGE`, or what is wrong. Half of the mutants go no further than to `input`, and none
+    further than to `end`, if it is given."""
     target, whole, with_parameters = rng.choice(_TARGETS), rng.random() < 0.5, rng.random() < 0.2
     root = Path(tempfile.mkdtemp(prefix="webree-mutant-"))
     for name in ("in", "out", "tmp"):
@@ -99,8 +100,8 @@ def _isolated(model: Model, files: dict[str, bytes], rng: random.Random) -> str:
     for name, data in files.items():
         (root / "in" / name).write_bytes(data)
     options: dict[str, Any] = {"target": target}
-    if not whole:
-        options["compile_to"] = "input"
+    if end or not whole:
+        options["compile_to"] = end or "input"
     elif with_parameters:
         options["parameters"] = root / "out" / "weights.irpa"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
@@ -190,7 +191,7 @@ def _compile(model: Model, path: Path, options: dict[str, Any]) -> str:
                 webree.compile(path, **options)
         return "compiled"
     except expected as error:
-        return _judge(error, path)
+        return _judge(error, path, options.get("compile_to") != "import")
     except Exception:
         return f"another exception escapes: {traceback.format_exc()[-3000:]}"
 
@@ -208,15 +209,15 @@ _INNARDS = (
 )
 
 
-def _judge(error: Any, path: Path) -> str:
-    """Whether a message is one that a person can use: it names the file or the place, and speaks no Python."""
+def _judge(error: Any, path: Path, strict: bool) -> str:
+    """Whether a message is one that a person can use: it names the file or the place, and (strict) speaks no Python."""
     text = str(error)
     place = getattr(error, "location", None) or getattr(error, "where", None)
     if len(text) > _MESSAGE_LENGTH:
         return f"a message of {len(text)} letters: {text[:300]}"
     if not text.strip() or (place is None and path.name not in text):
         return f"a message without a place: {text}"
-    if _OTHERS not in text and any(word in text for word in _INNARDS):
+    if strict and _OTHERS not in text and any(word in text for word in _INNARDS):
         return f"a message about Python: {text}"
     return f"refused {text}"
 
@@ -228,6 +229,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--format", action="append", choices=list(FORMATS), default=[])
+    parser.add_argument("--end", default="", help="the last phase; import: nothing but the front ends")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "webree-mutants")
     arguments = parser.parse_args()
     arguments.keep.mkdir(parents=True, exist_ok=True)
@@ -236,7 +238,7 @@ def main() -> None:
         chosen = all_models(arguments.format or list(FORMATS))
     print(f"seed {arguments.seed}: {len(chosen)} models", flush=True)
     begin = time.monotonic()
-    report = explore(chosen, arguments.count, arguments.seed, arguments.keep)
+    report = explore(chosen, arguments.count, arguments.seed, arguments.keep, arguments.end)
     kinds = Counter(what.splitlines()[0][:100] for what, _, _ in report.faults)
     for what, number in kinds.most_common():
         print(f"{number:5}  {what}")

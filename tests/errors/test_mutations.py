@@ -15,7 +15,8 @@ _MUTANTS = 48
 
 
 def test_damaged_models(seed: int, tmp_path: Path) -> None:
-    words = ["--count", str(_MUTANTS), "--seed", str(seed), "--keep", str(tmp_path)]
+    # Front ends alone: at a few mutants in a thousand that are valid, MLIR's own passes do not end or crash.
+    words = ["--count", str(_MUTANTS), "--seed", str(seed), "--keep", str(tmp_path), "--end", "import"]
     for name in _FORMATS:
         words += ["--format", name]
     done = subprocess.run(

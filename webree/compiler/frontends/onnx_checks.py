@@ -49,7 +49,10 @@ def refuse_unknown_operators(model: Any, label: str) -> None:
 
 
 def _refuse_bytes(model: Any, label: str) -> None:
-    """Names that are not UTF-8: protobuf hands them on as bytes, and nothing after it expects them."""
+    """Names that are not UTF-8: protobuf hands them on as bytes, and nothing after it expects them. Also numbers of
+    types and versions that there are not."""
+    import onnx
+
     nodes = [*nodes_of(model.graph), *(node for function in model.functions for node in function.node)]
     names = [
         *((item.name, "a value") for item in value_infos_of(model.graph)),
@@ -60,6 +63,11 @@ def _refuse_bytes(model: Any, label: str) -> None:
     for name, what in names:
         if isinstance(name, bytes):
             raise CompileError(f"{label} is damaged: the name {name[:40]!r} of {what} is not UTF-8", location=label)
+    known = onnx.TensorProto.DataType.values()
+    for value in value_infos_of(model.graph):
+        if value.type.tensor_type.elem_type not in known:
+            kind = f"the unknown element type {value.type.tensor_type.elem_type}"
+            raise CompileError(f"{label} is damaged: value {value.name!r} has {kind}", location=value.name or label)
     for item in model.opset_import:
         if not 0 <= item.version < 1 << 31:
             where = f"operator set {item.domain or 'ai.onnx'!r}"
