@@ -240,7 +240,12 @@ WITHOUT = {
 # need: (what is said, folder of the stamp, key, action). In this order, as later ones use earlier ones.
 NEEDS = {
     "python": ("Python packages into .venv (about 1 GB on disk)", VENV, python_key, install_python),
-    "frameworks": ("Python packages into .venv, with PyTorch, JAX and LiteRT for tests (about 2 GB on disk)", VENV, python_key, install_python),
+    "frameworks": (
+        "Python packages into .venv, with PyTorch, JAX and LiteRT for tests (about 2 GB on disk)",
+        VENV,
+        python_key,
+        install_python,
+    ),
     "lint": ("ruff and mypy into .venv", VENV, python_key, install_python),
     "adapter": ("a Vulkan adapter", VENV, adapter_key, install_adapter),
     "chromium": ("Chromium", None, chromium_key, install_chromium),
