@@ -93,6 +93,10 @@ def shapes() -> dict[str, Any]:
             lambda x, r: (x[0].index_put((r[:2],), x[1, :2]), x[1].index_add(0, r, x.flatten(0, 1)[:4])),
             (x, rows),
         ),
+        "put from the end": (
+            lambda x, r: (x.index_put((r[:2] - 3, r[2:]), x[0, :2]), x.index_put((r - 2,), x[0], accumulate=True)),
+            (x, torch.tensor([1, 2, 0])),
+        ),
         "rows": (lambda x, r: (x[:, r % 3], torch.index_select(x, 2, r), functional.embedding(r, x[0])), (x, rows)),
         "fills": (lambda x: (x.masked_fill(x > 0, -1.0), torch.full_like(x, 2.0), x.new_zeros(3)), (x,)),
         "rolls": (lambda x: (x.roll(1, 2), x.flip(1), x.repeat(1, 2, 1), x.expand(3, 2, 3, 4), x.tile(2)), (x,)),

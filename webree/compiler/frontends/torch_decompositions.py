@@ -235,6 +235,17 @@ def _index(source: Any, indices: Any) -> Any:
     return torch.ops.aten.index.Tensor(source, places)
 
 
+def _index_put(source: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    """Negative indices count from the end; the compiler's own conversion takes them as they are. Masks it knows."""
+    if any(index is not None and index.dtype == torch.bool for index in indices):
+        return NotImplemented
+    wrapped = [
+        index if index is None else torch.where(index < 0, index + source.shape[dim], index)
+        for dim, index in enumerate(indices)
+    ]
+    return torch.ops.aten._index_put_impl.default(source, wrapped, values, accumulate, False)
+
+
 def _roll(source: Any, shifts: Any, dims: Any = ()) -> Any:
     """Without dimensions all elements in their order."""
     if dims:
@@ -277,6 +288,7 @@ _OWN = {
     torch.ops.aten.prelu.default: _prelu,
     torch.ops.aten.embedding_dense_backward.default: _embedding_gradient,
     torch.ops.aten.index.Tensor: _index,
+    torch.ops.aten.index_put.default: _index_put,
     torch.ops.aten.abs.default: _magnitude,
     torch.ops.aten.pad.default: _pad,
     torch.ops.aten.roll.default: _roll,
