@@ -81,6 +81,38 @@ def test_open_sizes_fit_together() -> None:
         module.main(x, y[:2])
 
 
+def _attention(x: jax.Array, weights: jax.Array) -> jax.Array:
+    query, key, value = (
+        part.reshape(*x.shape[:2], 2, 4).transpose(0, 2, 1, 3) for part in jnp.split(x @ weights, 3, -1)
+    )
+    scores = jax.nn.softmax(query @ key.transpose(0, 1, 3, 2), -1)
+    return (scores @ value).transpose(0, 2, 1, 3).reshape(*x.shape)
+
+
+def test_operations_of_open_sizes(machine: Machine, seed: int) -> None:
+    """What JAX writes with sizes as operands: reshapes, products, broadcasts, slices, each for two sets of sizes."""
+
+    def function(x: jax.Array, y: jax.Array, weights: jax.Array) -> tuple[jax.Array, ...]:
+        return (
+            _attention(x, weights),
+            x.reshape(x.shape[0], -1) * 2,
+            x.reshape(-1),
+            y.reshape(-1, 2, 3).sum(1),
+            y[: y.shape[0] // 2],
+            y[1:, 2:] + jnp.arange(1, y.shape[0])[:, None],
+        )
+
+    random = np.random.default_rng(seed)
+    weights = random.standard_normal((8, 24), np.float32)
+    arrays = jnp.ones((2, 3, 8)), jnp.ones((7, 6)), weights
+    specs = jax.export.symbolic_args_specs(arrays, ("b, t, 8", "n, 6", "8, 24"))
+    exported = jax.export.export(jax.jit(function))(*specs)
+    module = load_for(machine, exported)
+    for b, t, n in ((2, 5, 7), (1, 9, 4)):
+        x, y = random.standard_normal((b, t, 8), np.float32), random.standard_normal((n, 6), np.float32)
+        compare("open sizes", module.main(x, y, weights), function(x, y, weights), 1e-5, 1e-5)
+
+
 def test_sharding_and_typed_keys() -> None:
     """Both leave words of a dialect that the compiler does not have."""
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])

@@ -153,6 +153,7 @@ def layers() -> dict[str, Any]:
         "pools": (lambda x: (functional.avg_pool2d(x, 2), functional.max_pool2d(x, 3, 2, 1), x.mean((2, 3))), (image,)),
         "group_norm": (nn.GroupNorm(2, 4), (image,)),
         "instance_norm": (nn.InstanceNorm2d(4, affine=True), (image,)),
+        "instance_norm_plain": (nn.InstanceNorm2d(4), (image,)),
         "layer_norm": (nn.LayerNorm(9), (line,)),
         "rms_norm": (nn.RMSNorm(9, eps=1e-5), (line,)),
         "embedding": (nn.Embedding(10, 4, padding_idx=0), (torch.randint(0, 10, (2, 5)),)),

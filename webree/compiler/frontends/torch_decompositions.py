@@ -246,6 +246,23 @@ def _index_put(source: Any, indices: Any, values: Any, accumulate: bool = False)
     return torch.ops.aten._index_put_impl.default(source, wrapped, values, accumulate, False)
 
 
+def _instance_norm(
+    source: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool,
+) -> Any:
+    """Each channel is a group; the compiler's own conversion wants a weight and a bias."""
+    if not use_input_stats or running_mean is not None or running_var is not None:
+        return NotImplemented
+    return torch.group_norm(source, source.shape[1], weight, bias, eps)
+
+
 def _roll(source: Any, shifts: Any, dims: Any = ()) -> Any:
     """Without dimensions all elements in their order."""
     if dims:
@@ -289,6 +306,7 @@ _OWN = {
     torch.ops.aten.embedding_dense_backward.default: _embedding_gradient,
     torch.ops.aten.index.Tensor: _index,
     torch.ops.aten.index_put.default: _index_put,
+    torch.ops.aten.instance_norm.default: _instance_norm,
     torch.ops.aten.abs.default: _magnitude,
     torch.ops.aten.pad.default: _pad,
     torch.ops.aten.roll.default: _roll,
