@@ -24,7 +24,17 @@ from math import prod
 from typing import Any
 
 from webree.compiler.stablehlo_bounds import leave_out_outside
-from webree.compiler.stablehlo_build import broadcast, compare, constant, create, pad, splat, take_slice
+from webree.compiler.stablehlo_build import (
+    broadcast,
+    compare,
+    constant,
+    create,
+    number_in,
+    numbers_in,
+    pad,
+    splat,
+    take_slice,
+)
 from webree.compiler.stablehlo_dot import collapse_dot
 from webree.compiler.stablehlo_fft import write_out_fft
 from webree.compiler.stablehlo_reshape import take_part, tell_what_grows, write_out_reshape
@@ -91,7 +101,7 @@ def _clamp_gather(op: Any) -> bool:
 
     operand, indices = op.operands[0], op.operands[1]
     numbers = str(op.attributes["dimension_numbers"])
-    index_map, vector_dim = _numbers(numbers, "start_index_map"), _number(numbers, "index_vector_dim")
+    index_map, vector_dim = numbers_in(numbers, "start_index_map"), number_in(numbers, "index_vector_dim")
     shape, sizes = ir.RankedTensorType(operand.type).shape, list(op.attributes["slice_sizes"])
     kind = ir.RankedTensorType(indices.type)
     limits = [shape[dim] - sizes[dim] for dim in index_map]
@@ -193,16 +203,6 @@ def _selects_by(region: Any) -> str | None:
 
 def _only_adds(region: Any) -> bool:
     return [op.operation.name for op in region.blocks[0]] == ["stablehlo.add", "stablehlo.return"]
-
-
-def _numbers(text: str, name: str) -> list[int]:
-    match = re.search(rf"\b{name} = \[([\d, ]*)\]", text)
-    return [int(word) for word in match[1].split(",") if word.strip()] if match else []
-
-
-def _number(text: str, name: str) -> int:
-    match = re.search(rf"\b{name} = (\d+)", text)
-    return int(match[1]) if match else 0
 
 
 def _extents(op: Any, name: str, default: list[int]) -> list[int]:

@@ -7,10 +7,9 @@ input conversion stores them wherever their indices point to. https://openxla.or
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from webree.compiler.stablehlo_build import compare, constant, create, pad, splat, take_slice
+from webree.compiler.stablehlo_build import compare, constant, create, number_in, numbers_in, pad, splat, take_slice
 from webree.compiler.walking import walk
 
 __all__ = ["leave_out_outside"]
@@ -35,7 +34,7 @@ def _guard(op: Any) -> bool:
     number = (len(op.operands) - 1) // 2
     indices, text = op.operands[number], str(op.attributes["scatter_dimension_numbers"])
     kinds = [ir.RankedTensorType(operand.type) for operand in op.operands]
-    dims, inserted = _numbers(text, "scatter_dims_to_operand_dims"), _numbers(text, "inserted_window_dims")
+    dims, inserted = numbers_in(text, "scatter_dims_to_operand_dims"), numbers_in(text, "inserted_window_dims")
     shape = list(kinds[0].shape)
     if (
         not all(kind.has_static_shape for kind in kinds)
@@ -45,8 +44,7 @@ def _guard(op: Any) -> bool:
         or _is_inside(indices, [shape[dim] for dim in dims])
     ):
         return False
-    found = re.search(r"index_vector_dim = (\d+)", text)
-    op.operands[number] = _moved(indices, int(found[1]) if found else 0, [shape[dim] for dim in dims])
+    op.operands[number] = _moved(indices, number_in(text, "index_vector_dim"), [shape[dim] for dim in dims])
     longer = list(shape)
     longer[dims[0]] += 1
     after = [int(dim == dims[0]) for dim in range(len(shape))]
@@ -116,8 +114,3 @@ def _is_inside(indices: Any, extents: list[int]) -> bool:
 
 def _zero(element: Any) -> Any:
     return "false" if str(element) == "i1" else 0
-
-
-def _numbers(text: str, name: str) -> list[int]:
-    found = re.search(rf"\b{name} = \[([^\]]*)\]", text)
-    return [int(number) for number in found[1].split(",")] if found and found[1].strip() else []

@@ -1,15 +1,16 @@
-"""Operations of StableHLO, made at the insertion point.
+"""Operations of StableHLO, made at the insertion point, and numbers read from their attributes.
 
 Enters: values and attributes as Python has them. Leaves: the result of the new operation. The wheel has no Python
-classes for this dialect.
+classes for this dialect, so its attributes are read as text.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["broadcast", "compare", "constant", "create", "pad", "splat", "take_slice"]
+__all__ = ["broadcast", "compare", "constant", "create", "number_in", "numbers_in", "pad", "splat", "take_slice"]
 
 
 def create(name: str, types: Sequence[Any], operands: Sequence[Any], **attributes: Any) -> Any:
@@ -29,6 +30,18 @@ def constant(shape: Sequence[int], element: Any, value: Any) -> Any:
 
 def _literal(value: Any, element: str) -> str:
     return f"{value}.0" if isinstance(value, int) and "f" in element else str(value)
+
+
+def numbers_in(text: str, name: str) -> list[int]:
+    """The list `name = [...]` in an attribute's text; empty where it is not there."""
+    match = re.search(rf"\b{name} = \[([\d, ]*)\]", text)
+    return [int(word) for word in match[1].split(",") if word.strip()] if match else []
+
+
+def number_in(text: str, name: str) -> int:
+    """The number `name = ...` in an attribute's text; 0 where it is not there."""
+    match = re.search(rf"\b{name} = (\d+)", text)
+    return int(match[1]) if match else 0
 
 
 def splat(kind: Any, value: int) -> Any:

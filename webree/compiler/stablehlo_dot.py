@@ -7,12 +7,11 @@ Source: https://openxla.org/stablehlo/spec#dot_general
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from webree.compiler.stablehlo_build import create
+from webree.compiler.stablehlo_build import create, numbers_in
 
 __all__ = ["collapse_dot"]
 
@@ -27,7 +26,7 @@ def collapse_dot(op: Any) -> bool:
     kinds = [ir.RankedTensorType(value.type) for value in op.operands]
     result = ir.RankedTensorType(op.results[0].type)
     text = str(op.attributes["dot_dimension_numbers"])
-    batch, other_batch, depth, other_depth = (_dims(text, name) for name in _NUMBERS)
+    batch, other_batch, depth, other_depth = (numbers_in(text, name) for name in _NUMBERS)
     rows, columns = (
         [dim for dim in range(kind.rank) if dim not in taken]
         for kind, taken in zip(kinds, ({*batch, *depth}, {*other_batch, *other_depth}), strict=True)
@@ -61,11 +60,6 @@ def collapse_dot(op: Any) -> bool:
     )
     op.erase()
     return True
-
-
-def _dims(text: str, name: str) -> list[int]:
-    match = re.search(rf"{name} = \[([\d, ]*)\]", text)
-    return [int(word) for word in match[1].split(",") if word.strip()] if match else []
 
 
 def _ordered(value: Any, groups: Sequence[list[int]]) -> Any:

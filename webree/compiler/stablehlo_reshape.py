@@ -12,9 +12,10 @@ https://docs.jax.dev/en/latest/export/shape_poly.html
 
 from __future__ import annotations
 
-import re
 from math import prod
 from typing import Any
+
+from webree.compiler.stablehlo_build import numbers_in
 
 __all__ = ["take_part", "tell_what_grows", "write_out_reshape"]
 
@@ -108,8 +109,8 @@ def take_part(op: Any) -> bool:
     operand, start, sizes = op.operands
     kind, result = ir.RankedTensorType(operand.type), ir.RankedTensorType(op.results[0].type)
     numbers = str(op.attributes["dimension_numbers"])
-    moved = _list(numbers, "start_index_map")
-    if ir.RankedTensorType(start.type).rank != 1 or _list(numbers, "offset_dims") != list(range(kind.rank)):
+    moved = numbers_in(numbers, "start_index_map")
+    if ir.RankedTensorType(start.type).rank != 1 or numbers_in(numbers, "offset_dims") != list(range(kind.rank)):
         return False
     index, open_size = ir.IndexType.get(), ir.ShapedType.get_dynamic_size()
 
@@ -134,8 +135,3 @@ def take_part(op: Any) -> bool:
     op.results[0].replace_all_uses_with(part)
     op.erase()
     return True
-
-
-def _list(text: str, name: str) -> list[int]:
-    match = re.search(rf"\b{name} = \[([\d, ]*)\]", text)
-    return [int(word) for word in match[1].split(",") if word.strip()] if match else []

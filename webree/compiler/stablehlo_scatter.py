@@ -7,10 +7,9 @@ these. Leaves: one more index for every element of a window, https://openxla.org
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from webree.compiler.stablehlo_build import create
+from webree.compiler.stablehlo_build import create, number_in, numbers_in
 
 __all__ = ["scatter_elements"]
 
@@ -24,10 +23,10 @@ def scatter_elements(op: Any) -> bool:
     operand, indices, updates = op.operands
     kinds = [ir.RankedTensorType(value.type) for value in (operand, indices, updates)]
     text = str(op.attributes["scatter_dimension_numbers"])
-    if not all(kind.has_static_shape for kind in kinds) or _numbers(text, "input_batching_dims"):
+    if not all(kind.has_static_shape for kind in kinds) or numbers_in(text, "input_batching_dims"):
         return False
-    window_dims, inserted = _numbers(text, "update_window_dims"), _numbers(text, "inserted_window_dims")
-    scattered = _numbers(text, "scatter_dims_to_operand_dims")
+    window_dims, inserted = numbers_in(text, "update_window_dims"), numbers_in(text, "inserted_window_dims")
+    scattered = numbers_in(text, "scatter_dims_to_operand_dims")
     shapes = [list(kind.shape) for kind in kinds]
     windowed = [dim for dim in range(len(shapes[0])) if dim not in inserted]
     moved = [(u, dim) for u, dim in zip(window_dims, windowed, strict=True) if dim in scattered and shapes[2][u] > 1]
@@ -39,7 +38,7 @@ def scatter_elements(op: Any) -> bool:
     new_updates = _transpose(updates, order)
     widths = [shapes[2][u] for u, _ in moved]
     components = [scattered.index(dim) for _, dim in moved]
-    new_indices = _spread(indices, _number(text, "index_vector_dim"), widths, components, len(scattered))
+    new_indices = _spread(indices, number_in(text, "index_vector_dim"), widths, components, len(scattered))
     outer = len(batch) + len(moved)
     numbers = (
         f"update_window_dims = {list(range(outer, len(order)))}, "
@@ -96,13 +95,3 @@ def _transpose(value: Any, order: list[int]) -> Any:
         return value
     result = ir.RankedTensorType.get([kind.shape[dim] for dim in order], kind.element_type)
     return create("transpose", [result], [value], permutation=ir.DenseI64ArrayAttr.get(order))
-
-
-def _numbers(text: str, name: str) -> list[int]:
-    match = re.search(rf"\b{name} = \[([\d, ]*)\]", text)
-    return [int(word) for word in match[1].split(",") if word.strip()] if match else []
-
-
-def _number(text: str, name: str) -> int:
-    match = re.search(rf"\b{name} = (\d+)", text)
-    return int(match[1]) if match else 0
