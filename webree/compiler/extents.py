@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["compare_extents"]
+__all__ = ["assert_equal", "compare_extents"]
 
 _Extent = tuple[int, int]
 """Number of an argument, dimension."""
@@ -167,8 +167,16 @@ def _assert_equal(block: Any, pair: list[_Extent], names: list[str]) -> None:
         sizes.append(tensor.dim(block.arguments[argument], index))
     (one, dim), (other, other_dim) = pair
     words = f"dimension {other_dim} of {names[other]} and dimension {dim} of {names[one]} must be equal"
-    condition = arith.cmpi(0, *sizes)
-    ir.Operation.create("cf.assert", operands=[condition], attributes={"msg": ir.StringAttr.get(words)})
+    assert_equal(sizes[0], sizes[1], words)
+
+
+def assert_equal(one: Any, other: Any, message: str) -> None:
+    """At the insertion point: a call with two values of index type that differ fails with the message."""
+    from iree.compiler import ir
+    from iree.compiler.dialects import arith
+
+    condition = arith.cmpi(arith.CmpIPredicate.eq, one, other)
+    ir.Operation.create("cf.assert", operands=[condition], attributes={"msg": ir.StringAttr.get(message)})
 
 
 def _names(function: Any, count: int) -> list[str]:

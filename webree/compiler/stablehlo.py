@@ -6,8 +6,7 @@ Enters: a module as a front end made it, before the phase `input`. Leaves: the s
   the operand, and the conversion reads whatever lies at the index;
 - `fft` of several dimensions or of lengths that are no powers of two is written out (stablehlo_fft.py);
 - `dot_general` of open sizes and many dimensions is one of three at most (stablehlo_dot.py);
-- `dynamic_broadcast_in_dim` of JAX says which dimensions grow (stablehlo_reshape.py);
-- `dynamic_reshape`, which the conversion does not have, is collapsed and expanded (stablehlo_reshape.py);
+- operations whose sizes are operands are such as it has (stablehlo_dynamic.py);
 - `scatter` leaves out what is outside of its operand (stablehlo_bounds.py);
 - `scatter` of windows in the dimensions that it scatters along is one of single elements (stablehlo_scatter.py);
 - `select_and_scatter` that adds (the gradient of max pooling) is written out as slices, comparisons and pads, one of
@@ -36,8 +35,8 @@ from webree.compiler.stablehlo_build import (
     take_slice,
 )
 from webree.compiler.stablehlo_dot import collapse_dot
+from webree.compiler.stablehlo_dynamic import take_part, tell_what_grows, write_out_reshape
 from webree.compiler.stablehlo_fft import write_out_fft
-from webree.compiler.stablehlo_reshape import take_part, tell_what_grows, write_out_reshape
 from webree.compiler.stablehlo_scatter import scatter_elements
 from webree.compiler.walking import walk
 from webree.errors import CompileError

@@ -22,6 +22,7 @@ from webree.codegen_wgsl.schedules.building import extent_of
 from webree.codegen_wgsl.schedules.packed_operands import Operand, Product, Zero, find_product
 from webree.codegen_wgsl.schedules.packed_results import apart, store_words
 from webree.codegen_wgsl.schedules.packed_values import (
+    bitcast,
     empty,
     filled,
     is_constant,
@@ -306,14 +307,7 @@ class _Builder:
         if at == kind.rank - 1 and not is_constant(operand.value):
             shape = [*kind.shape[:-1], size]
             extents = [extent_of(value, dim) for dim in range(kind.rank) if kind.is_dynamic_dim(dim)]
-            segments = ir.DenseI32ArrayAttr.get([1, len(extents), len(extents)])
-            words = ir.Operation.create(
-                "iree_tensor_ext.bitcast",
-                [ir.RankedTensorType.get(shape, self._word)],
-                [value, *extents, *extents],
-                attributes={"operandSegmentSizes": segments},
-            )
-            return words.results[0], list(operand.access)
+            return bitcast(value, ir.RankedTensorType.get(shape, self._word), extents), list(operand.access)
         return self._packed(expanded(value, at, (size, _LANES)), operand, at)
 
     def _packed(self, parts: Any, operand: Operand, at: int) -> tuple[Any, list[Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from webree.codegen_wgsl.schedules.building import extent_of
 from webree.codegen_wgsl.schedules.nest import indexing_maps
-from webree.codegen_wgsl.schedules.packed_values import numbers
+from webree.codegen_wgsl.schedules.packed_values import bitcast, numbers, owner, width
 from webree.compiler.weights_codes import expanded, generic
 
 __all__ = ["apart", "store_words"]
@@ -26,10 +26,11 @@ def store_words(total: Any) -> None:
     """Part a sum from the operations that make bytes of it, and let these store words where their shape allows it."""
     from iree.compiler import ir
 
-    ends = [op for op in _ends(total) if _width(op.results[0]) == _BITS]
+    ends = [op for op in _ends(total) if width(op.results[0]) == _BITS]
     if not ends:
         return
-    producer = total.owner.operation if hasattr(total.owner, "operation") else total.owner
+    producer = owner(total)
+    assert producer is not None
     users = [(use.owner, use.operand_number) for use in total.uses]
     with producer.context, producer.location, ir.InsertionPoint(_following(producer)):
         parted = apart(total)
@@ -65,7 +66,7 @@ def _ends(value: Any) -> Iterator[Any]:
         if not _is_elementwise(op):
             continue
         users = {inner.owner.operation for inner in op.results[0].uses}
-        if _width(op.results[0]) != _BITS and len(users) == 1 and _is_elementwise(next(iter(users))):
+        if width(op.results[0]) != _BITS and len(users) == 1 and _is_elementwise(next(iter(users))):
             yield from _ends(op.results[0])
         else:
             yield op
@@ -94,7 +95,7 @@ def _has_words(op: Any) -> bool:
         return False
     for operand, access in zip(list(op.operands)[:-1], indexing_maps(op), strict=False):
         plain = all(isinstance(item, ir.AffineDimExpr | ir.AffineConstantExpr) for item in access.results)
-        if not plain or (access.results and _width(operand) != _WORD):
+        if not plain or (access.results and width(operand) != _WORD):
             return False
     return True
 
@@ -132,12 +133,7 @@ def _in_words(op: Any) -> Any:
 
     words = generic([*operands, places, start], maps, ["parallel"] * rank + ["reduction"], body)
     extents = [item for item in sizes if not isinstance(item, int)]
-    return ir.Operation.create(
-        "iree_tensor_ext.bitcast",
-        [kind],
-        [words, *extents, *extents],
-        attributes={"operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, len(extents), len(extents)])},
-    ).results[0]
+    return bitcast(words, kind, extents)
 
 
 def _copied(op: Any, inputs: Sequence[Any]) -> Any:
@@ -151,10 +147,3 @@ def _copied(op: Any, inputs: Sequence[Any]) -> Any:
         values.update(zip(item.operation.results, copy.results, strict=True))
     result = list(block.operations)[-1].operation.operands[0]
     return values.get(result, result)
-
-
-def _width(value: Any) -> int:
-    from iree.compiler import ir
-
-    element = value.type.element_type if isinstance(value.type, ir.ShapedType) else value.type
-    return int(element.width) if isinstance(element, ir.IntegerType | ir.FloatType) else 0

@@ -10,7 +10,18 @@ from typing import Any
 
 from webree.codegen_wgsl.schedules.building import extent_of
 
-__all__ = ["empty", "filled", "is_constant", "is_zero", "is_zero_fill", "numbers", "padded", "width"]
+__all__ = [
+    "bitcast",
+    "empty",
+    "filled",
+    "is_constant",
+    "is_zero",
+    "is_zero_fill",
+    "numbers",
+    "owner",
+    "padded",
+    "width",
+]
 
 _WORD = 32
 _LANES = 4
@@ -58,12 +69,14 @@ def numbers(values: Sequence[int]) -> Any:
 
 
 def filled(empty: Any) -> Any:
+    """Zeros."""
     from iree.compiler.dialects import arith, linalg
 
     return linalg.fill(arith.constant(empty.type.element_type, 0), outs=[empty])
 
 
 def empty(like: Any, element: Any) -> Any:
+    """A tensor of another's sizes, its contents not said."""
     from iree.compiler import ir
     from iree.compiler.dialects import tensor
 
@@ -72,8 +85,25 @@ def empty(like: Any, element: Any) -> Any:
     return tensor.empty(sizes, element)
 
 
+def bitcast(value: Any, kind: Any, extents: Sequence[Any]) -> Any:
+    """The same bytes as a tensor of another type, whose open sizes, like the value's, are `extents`."""
+    from iree.compiler import ir
+
+    segments = ir.DenseI32ArrayAttr.get([1, len(extents), len(extents)])
+    return ir.Operation.create(
+        "iree_tensor_ext.bitcast",
+        [kind],
+        [value, *extents, *extents],
+        attributes={"operandSegmentSizes": segments},
+    ).results[0]
+
+
 def width(value: Any) -> int:
-    return int(value.type.element_type.width)
+    """Bits of a number, or of a tensor's element; 0 for an index."""
+    from iree.compiler import ir
+
+    element = value.type.element_type if isinstance(value.type, ir.ShapedType) else value.type
+    return int(element.width) if isinstance(element, ir.IntegerType | ir.FloatType) else 0
 
 
 def is_zero_fill(value: Any) -> bool:
@@ -102,6 +132,7 @@ def is_constant(value: Any) -> bool:
 
 
 def owner(value: Any) -> Any | None:
+    """The operation that gives a value; None for an argument."""
     from iree.compiler import ir
 
     if isinstance(value.owner, ir.Block):

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from webree.compiler.extents import assert_equal
 from webree.compiler.session import location_names
 from webree.errors import CompileError
 
@@ -58,22 +59,18 @@ def check_sizes(block: Any, groups: Mapping[str, Sequence[tuple[int, str, int]]]
 
     groups: for each name of a dimension, where it stands: the argument's position, its name, the axis."""
     from iree.compiler import ir
-    from iree.compiler.dialects import arith, tensor
+    from iree.compiler.dialects import tensor
 
     with block.owner.context, ir.Location.unknown(), ir.InsertionPoint.at_block_begin(block):
         for dim, places in groups.items():
             sizes = [tensor.dim(to_builtin(block.arguments[number]), _number(axis)) for number, _, axis in places]
             _, first_name, first_axis = places[0]
             for size, (_, name, axis) in zip(sizes[1:], places[1:], strict=True):
-                ir.Operation.create(
-                    "cf.assert",
-                    operands=[arith.cmpi(arith.CmpIPredicate.eq, sizes[0], size)],
-                    attributes={
-                        "msg": ir.StringAttr.get(
-                            f"dimension {axis} of input {name!r} and dimension {first_axis} of input {first_name!r} "
-                            f"are both {dim!r} in the model, so they must be equal"
-                        )
-                    },
+                assert_equal(
+                    sizes[0],
+                    size,
+                    f"dimension {axis} of input {name!r} and dimension {first_axis} of input {first_name!r} "
+                    f"are both {dim!r} in the model, so they must be equal",
                 )
 
 

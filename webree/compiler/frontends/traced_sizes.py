@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from webree.compiler.extents import assert_equal
+
 __all__ = ["Sizes", "check_sizes"]
 
 Sizes = Sequence[Sequence[int | str]]
@@ -59,7 +61,7 @@ def _check_group(block: Any, places: Sequence[_Place]) -> None:
         size = _size(block.arguments[place.argument], place.axis)
         if place.factor > 1:
             factor = _index(place.factor)
-            _assert_equal(
+            assert_equal(
                 arith.remui(size, factor),
                 _index(0),
                 f"dimension {place.axis} of input {place.name!r} is {place.text} in the model, so it must be a "
@@ -75,7 +77,7 @@ def _check_group(block: Any, places: Sequence[_Place]) -> None:
             if place.factor == first.factor
             else f"are {place.text} and {first.text} in the model, and do not fit together"
         )
-        _assert_equal(values[0], value, f"{where} {relation}")
+        assert_equal(values[0], value, f"{where} {relation}")
 
 
 def _size(argument: Any, axis: int) -> Any:
@@ -92,14 +94,3 @@ def _index(value: int) -> Any:
     from iree.compiler.dialects import arith
 
     return arith.constant(ir.IndexType.get(), value)
-
-
-def _assert_equal(one: Any, other: Any, message: str) -> None:
-    from iree.compiler import ir
-    from iree.compiler.dialects import arith
-
-    ir.Operation.create(
-        "cf.assert",
-        operands=[arith.cmpi(arith.CmpIPredicate.eq, one, other)],
-        attributes={"msg": ir.StringAttr.get(message)},
-    )

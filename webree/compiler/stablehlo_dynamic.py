@@ -1,12 +1,14 @@
 """Operations of StableHLO whose sizes are operands, as JAX's exports with symbolic sizes have them.
 
-Enters: a `dynamic_reshape`, which the input conversion does not have. Leaves: the operand collapsed to a vector and
-expanded again. A result with one open size needs no number of the shape operand: it is what the others leave of the
-element count, known on the host without waiting for a device.
+Enters: an operation that the input conversion does not have, or not as it stands. Leaves, in its place,
 
-Enters: a `dynamic_broadcast_in_dim`, which the conversion takes only if it is told which dimensions grow. Leaves: the
-same with that said, for JAX's modules: a symbolic size there is never 1 where the result's is more.
-Source: https://openxla.org/stablehlo/spec#dynamic_reshape, #dynamic_broadcast_in_dim;
+- of a `dynamic_reshape` the operand collapsed to a vector and expanded again. A result with one open size needs no
+  number of the shape operand: it is what the others leave of the element count, known without waiting for a device;
+- of a `dynamic_broadcast_in_dim` the same, with the dimensions that grow said, for JAX's modules: a symbolic size there
+  is never 1 where the result's is more;
+- of a `dynamic_gather` of one window a slice.
+
+Sources: https://openxla.org/stablehlo/spec#dynamic_reshape, #dynamic_broadcast_in_dim, #dynamic_gather;
 https://docs.jax.dev/en/latest/export/shape_poly.html
 """
 
@@ -101,8 +103,7 @@ def _is_polymorphic(op: Any) -> bool:
 
 
 def take_part(op: Any) -> bool:
-    """A `dynamic_gather` of one window in all dimensions as a slice, its start moved so that it lies inside; False for
-    other gathers. Source: https://openxla.org/stablehlo/spec#dynamic_gather"""
+    """Replace a gather of one window in all dimensions, its start moved so that it lies inside; False for others."""
     from iree.compiler import ir
     from iree.compiler.dialects import arith, tensor
 
